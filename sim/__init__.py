@@ -1,0 +1,1 @@
+"""How it happens: agents, policies, physics, records and statistics."""

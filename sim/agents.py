@@ -1,0 +1,219 @@
+"""Agents: the processes that ask for tokens, calls and work, the same code in both worlds.
+
+A step is due when its think time after the one before is over. Where it needs a shared decision (tokens from a bucket,
+a provider with limits) the agent asks here, in the driver; everything between two such decisions is one program
+that the container runs on its own. A loop that needs none is sent as long programs of many steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scenarios import story as told
+from sim.machine import Compute, Finished, Hold, Lost, Machine, Program, Release, Sleep, Step, Work
+from sim.policies.provider import Caller, LlmProvider
+from sim.policies.rate_limit import Limiter
+from sim.randomness import LawStream
+
+if TYPE_CHECKING:
+    import simpy
+
+    from scenarios.story import AgentGroup, Story
+    from sim.record import Recorder
+
+# A program's length: long enough that handing it over costs nothing, short enough for one line of the worker's protocol.
+STEPS_PER_PROGRAM_MAX = 2000
+
+Draw = Callable[[int], Work]
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all agents of a run share: limits and providers by name, and when the story ends."""
+
+    limiters: dict[str, Limiter]
+    providers: dict[str, LlmProvider]
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """Tokens to take before the step may go on."""
+
+    limiter: Limiter
+    tokens: LawStream
+
+
+@dataclass(frozen=True, slots=True)
+class _Calling:
+    """A provider to call."""
+
+    caller: Caller
+
+
+class Agent:
+    """One agent of a group: think, then the stages of one step, until the story ends."""
+
+    def __init__(  # One composition site calls it.
+        self, env: simpy.Environment, story: Story, group: AgentGroup, number: int, machine: Machine, shared: Shared
+    ) -> None:
+        """Be number `number` (from 0) of `group`; nothing happens before `live`."""
+        self.name = f"{group.name}/{number}"
+        self.up = True
+        self._env = env
+        self._group = group
+        self._machine = machine
+        self._shared = shared
+        self._seed = story.seed
+        self._think = LawStream(group.think_s, story.seed, self.name, "think")
+        specs = {provider.name: provider for provider in story.providers}
+        self._stages = [self._prepare(position, stage, specs) for position, stage in enumerate(group.stages)]
+        for limiter in shared.limiters.values():
+            limiter.admit(self.name)
+
+    def live(self, recorder: Recorder) -> Generator[simpy.Event, Any, None]:
+        """Run steps until the story ends, the container goes, or the agent gives up."""
+        index = 0
+        free_s = self._env.now
+        while max(free_s, self._env.now) < self._shared.until_s and self.up:
+            if self._autonomous:
+                index, free_s = yield from self._run_many(index, free_s, recorder)
+            else:
+                index, free_s = yield from self._run_one(index, free_s, recorder)
+
+    # Preparing.
+
+    @property
+    def _autonomous(self) -> bool:
+        return all(callable(stage) for stage in self._stages)
+
+    def _prepare(self, position: int, stage: told.Stage, specs: dict[str, told.Provider]) -> Draw | _Taking | _Calling:
+        """Turn a stage of the story into its draws for this agent."""
+
+        def law(of: told.Law, what: str) -> LawStream:
+            return LawStream(of, self._seed, self.name, f"{position}/{what}")
+
+        if isinstance(stage, told.Take):
+            return _Taking(self._shared.limiters[stage.rate_limit], law(stage.tokens, "tokens"))
+        if isinstance(stage, told.Call):
+            laws = (law(stage.input_tokens, "input"), law(stage.output_tokens, "output"))
+            provider = self._shared.providers[stage.provider]
+            return _Calling(Caller(provider, specs[stage.provider], laws, self._seed, f"{self.name}/{position}"))
+        if isinstance(stage, told.Release):
+            return lambda _index: Release()
+        return self._local(stage, law)
+
+    def _local(
+        self, stage: told.Compute | told.Hold | told.Leak | told.Sleep, law: Callable[[told.Law, str], LawStream]
+    ) -> Draw:
+        """Turn a stage that the container runs on its own into the work of a step."""
+        if isinstance(stage, told.Compute):
+            cpu, threads = law(stage.cpu_s, "cpu"), stage.threads
+            return lambda index: Compute(cpu.value(index), threads)
+        if isinstance(stage, told.Sleep):
+            duration = law(stage.duration_s, "sleep")
+            return lambda index: Sleep(duration.value(index))
+        size, leak = law(stage.memory_bytes, "memory"), isinstance(stage, told.Leak)
+        return lambda index: Hold(int(size.value(index)), leak)
+
+    # Running.
+
+    def _run_many(
+        self, first: int, free_s: float, recorder: Recorder
+    ) -> Generator[simpy.Event, Any, tuple[int, float]]:
+        """Run one long program; the next index and the time the agent is free are returned."""
+        steps: list[Step] = []
+        left_s = self._shared.until_s - free_s
+        while left_s > 0 and len(steps) < STEPS_PER_PROGRAM_MAX:
+            index = first + len(steps)
+            step = self._step(index, None, [draw(index) for draw in self._stages if callable(draw)])
+            left_s -= step.think_s + _shortest_s(step)
+            steps.append(step)
+        first_due_s = free_s + steps[0].think_s
+        steps[0] = Step(first, first_due_s, 0.0, steps[0].work)
+        outcome = yield self._submit(steps)
+        if isinstance(outcome, Finished) and outcome.steps_count < len(steps):
+            return first + outcome.steps_count, self._shared.until_s
+        return self._after(outcome, first + len(steps), recorder)
+
+    def _run_one(self, index: int, free_s: float, recorder: Recorder) -> Generator[simpy.Event, Any, tuple[int, float]]:
+        """Run one step with its shared decisions."""
+        due_s = free_s + self._think.value(index)
+        if due_s >= self._shared.until_s:
+            return index, due_s
+        if due_s > self._env.now:
+            yield self._env.timeout(due_s - self._env.now)
+        work: list[Work] = []
+        for stage in self._stages:
+            if callable(stage):
+                work.append(stage(index))
+                continue
+            if work and self._may_wait(stage):
+                outcome = yield self._submit([Step(index, self._env.now, 0.0, tuple(work), last=False)])
+                work = []
+                if not isinstance(outcome, Finished):
+                    return self._after(outcome, index + 1, recorder)
+            if isinstance(stage, _Taking):
+                yield stage.limiter.take(self.name, stage.tokens.value(index))
+            elif not (yield from self._call(stage.caller, index, recorder)):
+                recorder.event(self._env.now, "step_failed", self._group.container, self.name, "provider refused")
+                return index + 1, self._env.now
+            else:
+                work.append(Sleep(stage.caller.latency_s(index)))
+        outcome = yield self._submit([self._step(index, self._env.now, work)])
+        return self._after(outcome, index + 1, recorder)
+
+    def _call(self, caller: Caller, index: int, recorder: Recorder) -> Generator[simpy.Event, Any, bool]:
+        """Ask a provider until it lets the call pass; False when the agent gives up."""
+        refusals_count = 0
+        while not caller.ask(index):
+            refusals_count += 1
+            recorder.event(self._env.now, "provider_429", self._group.container, self.name, caller.provider.name)
+            wait_s = caller.back_off_s(index, refusals_count)
+            if wait_s is None:
+                return False
+            yield self._env.timeout(wait_s)
+        return True
+
+    def _step(self, index: int, due_s: float | None, work: list[Work]) -> Step:
+        think_s = self._think.value(index) if due_s is None else 0.0
+        return Step(index, due_s, think_s, (*work, Release()) if _holds(self._group) else tuple(work))
+
+    def _submit(self, steps: list[Step]) -> simpy.Event:
+        program = Program(self.name, tuple(steps), self._shared.until_s, self._group.process)
+        return self._machine.submit(self._group.container, program)
+
+    def _after(self, outcome: object, following: int, recorder: Recorder) -> tuple[int, float]:
+        """Decide what follows a program: go on, start anew after a kill, or be gone."""
+        if isinstance(outcome, Finished):
+            return following, outcome.finish_s
+        if isinstance(outcome, Lost):
+            recorder.event(outcome.happened_s, "lost", self._group.container, self.name, outcome.cause)
+            self.up = outcome.cause != "container" and self._group.on_kill == "restart"
+            return outcome.step_index + 1, max(self._env.now, outcome.happened_s + self._group.restart_delay_s)
+        recorder.event(self._env.now, "refused", self._group.container, self.name, str(outcome))
+        self.up = False
+        return following, self._env.now
+
+    @staticmethod
+    def _may_wait(stage: _Taking | _Calling) -> bool:
+        return isinstance(stage, _Taking) or stage.caller.provider.limited
+
+
+def _holds(group: AgentGroup) -> bool:
+    """Whether a step holds memory that must be given back at its end."""
+    released = bool(group.stages) and isinstance(group.stages[-1], told.Release)
+    return not released and any(isinstance(stage, told.Hold) for stage in group.stages)
+
+
+def _shortest_s(step: Step) -> float:
+    """The least time a step can take: its sleeping, and its CPU time on as many cores as it has threads."""
+    total_s = 0.0
+    for work in step.work:
+        if isinstance(work, Sleep):
+            total_s += work.duration_s
+        elif isinstance(work, Compute):
+            total_s += work.cpu_s / work.threads
+    return total_s

@@ -1,0 +1,234 @@
+"""Commands of the simulated layer: check, run, validate, compare, library.
+
+A command parses and prints; the work is one call that tests make too. `--json` prints one object on stdout, everything
+else a person might want to know while it runs goes to stderr. What can go wrong is raised and told by `tonnage.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sim.errors import RequestError
+
+if TYPE_CHECKING:
+    from scenarios import Story
+    from sim.compare import Comparison
+    from sim.run import Outcome
+    from sim.worlds import Worlds
+
+SET_HELP = "Change one value of the scenario: dotted path, equals sign, value. May be given several times."
+ScenarioArgument = Annotated[str, typer.Argument(help="A scenario file, or the name of a library story.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help=SET_HELP)]
+SeedOption = Annotated[int | None, typer.Option(help="Workload seed; the scenario's own by default.")]
+
+
+def register(app: typer.Typer, worlds: Worlds) -> None:
+    """Add this layer's commands to the front door; `worlds` are the places a story can be run."""
+
+    @app.command()
+    def check(
+        files: Annotated[list[str], typer.Argument(help="Scenario files or names of library stories.")],
+        as_json: JsonOption = False,
+    ) -> None:
+        """Validate scenarios; warn of over-commitment and walls."""
+        _check(files, as_json=as_json)
+
+    @app.command()
+    def run(  # One parameter per flag.
+        scenario: ScenarioArgument,
+        on: Annotated[str, typer.Option("--on", help="Where: sim (virtual time) or docker (a real engine).")] = "sim",
+        seed: SeedOption = None,
+        sets: SetOption = None,
+        shrunk: Annotated[
+            bool, typer.Option("--shrunk", help="Simulate the story as live mode would shrink it.")
+        ] = False,
+        record: Annotated[Path | None, typer.Option(help="Directory to keep the record in.")] = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Run a story once, in one world."""
+        story = _load(scenario, seed, sets)
+        _run(story, worlds, on, _record_directory(story.name, record), shrunk=shrunk, as_json=as_json)
+
+    @app.command()
+    def validate(  # One parameter per flag.
+        scenario: ScenarioArgument,
+        repeats: Annotated[int, typer.Option(min=1, max=100, help="Real runs.")] = 3,
+        replications: Annotated[int, typer.Option(min=2, max=1000, help="Simulated runs.")] = 20,
+        seed: SeedOption = None,
+        sets: SetOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Run a story in both worlds and say how far the model is off."""
+        _validate(_load(scenario, seed, sets), worlds, repeats, replications, as_json=as_json)
+
+    @app.command()
+    def compare(
+        first: Annotated[Path, typer.Argument(help="A record or a validation: taken as the real one.")],
+        second: Annotated[Path, typer.Argument(help="A record or a validation: held against the first.")],
+        as_json: JsonOption = False,
+    ) -> None:
+        """Compare two records, whatever world they come from."""
+        _compare(first, second, as_json=as_json)
+
+    @app.command()
+    def library(as_json: JsonOption = False) -> None:
+        """List the stories that ship."""
+        _library(as_json=as_json)
+
+
+# What the commands do.
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal what is going on, on stderr."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def show(text: str) -> None:
+    """Print a result on stdout."""
+    sys.stdout.write(f"{text}\n")
+
+
+def show_json(data: dict[str, Any]) -> None:
+    """Print a result as one JSON object on stdout."""
+    show(json.dumps(data, indent=2))
+
+
+def _load(scenario: str, seed: int | None, sets: list[str] | None) -> Story:
+    from scenarios import load  # `tonnage --help` must not wait for pydantic.
+
+    story = load(scenario, sets=[_pair(text) for text in sets or []]).story
+    return story if seed is None else replace(story, seed=seed)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    path, equals, value = text.partition("=")
+    if not equals or not path:
+        raise RequestError(f"--set {text} has no value; write --set agents.worker.count=8")  # One line.
+    return path, value
+
+
+def _record_directory(name: str, wanted: Path | None) -> Path:
+    from sim.places import fresh, runs
+
+    return wanted if wanted is not None else fresh(runs(), name)
+
+
+def _check(files: list[str], *, as_json: bool) -> None:
+    from scenarios import ScenarioError, load
+    from scenarios.advice import advise
+
+    problems: list[str] = []
+    warnings: list[str] = []
+    for name in files:
+        try:
+            loaded = load(name)
+        except ScenarioError as problem:
+            problems.extend(str(problem).splitlines())
+            continue
+        found = [f"{name}: {text}" for text in advise(loaded.story)]
+        warnings.extend(found)
+        if not as_json:
+            show(f"{name}: fine" + (f", with {len(found)} warnings" if found else ""))
+    if as_json:
+        show_json(
+            {
+                "kind": "check",
+                "scenario": files[0] if len(files) == 1 else files,
+                "problems": problems,
+                "warnings": warnings,
+            }
+        )
+    else:
+        for text in warnings:
+            show(f"warning: {text}")
+        for text in problems:
+            say(text)
+    if problems:
+        raise typer.Exit(2)
+
+
+def _run(story: Story, worlds: Worlds, on: str, directory: Path, *, shrunk: bool, as_json: bool) -> None:
+    from scenarios import shrink
+    from sim.run_text import outcome_json, outcome_text
+
+    if on not in worlds:
+        raise RequestError(f"--on {on} is not a world; choose one of: {', '.join(worlds)}")  # One line.
+    played = shrink(story) if shrunk or on != "sim" else story
+    outcome = worlds[on]().run(played, directory=directory, physics_seed=1, say=say)
+    if as_json:
+        show_json(outcome_json(played, outcome))
+    else:
+        show(outcome_text(played, outcome))
+    if not all(goal.met for goal in outcome.goals):
+        raise typer.Exit(1)
+
+
+def _validate(story: Story, worlds: Worlds, repeats: int, replications: int, *, as_json: bool) -> None:
+    from sim.physics.host_profile import load_profile
+    from sim.places import fresh, home, host_profile, validations
+    from sim.validation import Plan, validate
+
+    directory = fresh(validations(), story.name)
+    profile = load_profile(host_profile())
+    if not host_profile().exists():
+        say(f"no profile of this host yet (`tonnage measure-host`); using the reference profile {profile.name}")
+    plan = Plan(story, repeats, replications, directory, home(), profile)
+    show_comparison(validate(plan, worlds["docker"](), say), directory, as_json=as_json)
+
+
+def show_comparison(comparison: Comparison, directory: Path | None, *, as_json: bool) -> None:
+    """Print a comparison; exit code 1 unless it agrees."""
+    from sim.report_text import comparison_text
+
+    if as_json:
+        show_json({**comparison.to_json(), "record": None if directory is None else str(directory)})
+    else:
+        show(comparison_text(comparison))
+        if directory is not None:
+            show(f"\nkept in {directory}; look at it with `tonnage dashboard`")
+    if comparison.verdict != "agrees":
+        raise typer.Exit(1)
+
+
+def _compare(first: Path, second: Path, *, as_json: bool) -> None:
+    from sim.compare import Circumstances, compare
+    from sim.recorded import recall_all, story_of
+
+    real, other = recall_all(first), recall_all(second)
+    story = story_of(first)
+    comparison = compare(
+        [run.metrics for run in real], [run.metrics for run in other], baseline=None, headline=story.headline
+    )
+    comparison = replace(comparison, circumstances=_circumstances(Circumstances, story, [*real, *other]))
+    show_comparison(comparison, None, as_json=as_json)
+
+
+def _circumstances(kind: type[Any], story: Story, runs: list[Outcome]) -> Any:  # noqa: ANN401
+    return kind(
+        kind="comparison",
+        scenario=story.name,
+        comparable=all(run.comparable for run in runs),
+        reasons=tuple(dict.fromkeys(reason for run in runs for reason in run.reasons)),
+    )
+
+
+def _library(*, as_json: bool) -> None:
+    from scenarios import library as shelf
+
+    stories = [asdict(entry) for entry in shelf()]
+    if as_json:
+        show_json({"kind": "library", "stories": [{**story, "path": str(story["path"])} for story in stories]})
+        return
+    width = max(len(story["name"]) for story in stories)
+    for story in stories:
+        live = "both worlds" if story["live_able"] else "simulation only"
+        show(f"{story['name']:<{width}}  {live:<15}  {story['purpose']}")

@@ -1,0 +1,245 @@
+"""The port: what any machine can do for the agents and policies above it, in either world.
+
+`sim/physics/simulated_machine.py` fulfils it in virtual time, `live/docker_machine.py` on a real Docker engine.
+Every verb returns a bare SimPy event whose value is an *outcome*, one of the small classes below.
+What can be expected to go wrong (a start refused, a process killed) is such a value; an exception means a bug.
+All times are seconds of the run's clock, which is `env.now` of the environment the machine was made with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    import simpy
+
+    from scenarios.story import Container
+
+# What a container runs on its own.
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait `duration_s` without using CPU."""
+
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Burn `cpu_s` seconds of CPU time in total, evenly over `threads` threads."""
+
+    cpu_s: float
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Touch `memory_bytes`; kept until `Release`, or for good where `leak` is set."""
+
+    memory_bytes: int
+    leak: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Give back all the memory the agent holds, leaks excepted."""
+
+
+Work = Sleep | Compute | Hold | Release
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step, its demands already drawn.
+
+    It is due at `due_s`, or, where that is None, `think_s` after the step before it in the program finished.
+    A step that must stop for a shared decision comes in several parts of the same index, each a program of its own;
+    only the one with `last` set ends it. Memory held stays held until a `Release`, across parts.
+    """
+
+    index: int
+    due_s: float | None
+    think_s: float
+    work: tuple[Work, ...]
+    last: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Steps that one agent's process runs one after another without asking anybody.
+
+    No step begins whose due time is at or after `until_s`; one under way then is finished.
+    `process` "main" means that the memory belongs to PID 1.
+    """
+
+    agent: str
+    steps: tuple[Step, ...]
+    until_s: float
+    process: Literal["own", "main"] = "own"
+
+
+# Outcomes: the values of the verbs' events.
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The container is up and its supervisor answered at `ready_s`; the engine took `start_s` for create and start."""
+
+    container: str
+    start_s: float
+    ready_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The machine did not do it; `reason` says why in one line."""
+
+    container: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The container is down; `exit_code` is 137 where it had to be killed."""
+
+    container: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """The new limits hold."""
+
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A program ran to its end: `finish_s` is when its last step finished, on the worker's clock."""
+
+    agent: str
+    steps_count: int
+    finish_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A program ended early because its process died; `step_index` is the step that was lost.
+
+    `cause`: "oom" (the kernel's OOM killer), "killed" (another SIGKILL), "container" (the whole container went).
+    """
+
+    agent: str
+    step_index: int
+    cause: Literal["oom", "killed", "container"]
+    happened_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A container's counters at `at_s`, cumulative since its start but for the memory gauges.
+
+    `throttled_s` adds the CPUs up, as the kernel's own counter does: two cores stopped for 10 ms are 20 ms.
+    `memory_bytes` is usage less inactive page cache; `memory_raw_bytes` is what the limit is held against;
+    `memory_peak_bytes` is the highest raw usage so far.
+    """
+
+    container: str
+    at_s: float
+    cpu_s: float
+    periods_count: int
+    throttled_periods_count: int
+    throttled_s: float
+    memory_bytes: int
+    memory_raw_bytes: int
+    memory_peak_bytes: int
+    oom_kills_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """One finished step, or (where `last` is not set) one part of it, reported to the observer.
+
+    `latency_s` is the time from when each working stage was due to when it finished, added up over the step:
+    the step's span less the sleeping it asked for. `cpu_wait_s` is the part of it that computing stages
+    spent beyond the CPU time one thread needed.
+    """
+
+    container: str
+    agent: str
+    index: int
+    due_s: float
+    finish_s: float
+    latency_s: float
+    cpu_s: float
+    cpu_wait_s: float
+    last: bool = True
+
+
+# Notices: what the machine says unasked.
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The container's PID 1 ended. `cause` is "oom", "killed", "exited" or "engine_lost"."""
+
+    container: str
+    cause: Literal["oom", "killed", "exited", "engine_lost"]
+    exit_code: int
+    happened_s: float
+    noticed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessKilled:
+    """One process in a living container was killed; `cause` is "oom" or "killed"."""
+
+    container: str
+    agent: str
+    cause: Literal["oom", "killed"]
+    happened_s: float
+    noticed_s: float
+
+
+Notice = Died | ProcessKilled
+
+
+class Observer(Protocol):
+    """What a machine reports to while it runs: the recorder, in either world."""
+
+    def step(self, done: StepDone) -> None:
+        """Take one finished step."""
+
+    def sample(self, sample: Sample) -> None:
+        """Take one sample of a container."""
+
+
+class Machine(Protocol):
+    """Any machine: containers are started, given programs, sampled, limited and ended.
+
+    A container samples itself every `story.sample_interval_s` while it is up and reports to the observer.
+    """
+
+    @property
+    def notices(self) -> simpy.Store:
+        """What happened unasked, as `Notice` objects in the order they were noticed."""
+
+    def start(self, container: Container) -> simpy.Event:
+        """Create and start a container: `Started` or `Refused`."""
+
+    def stop(self, name: str) -> simpy.Event:
+        """Stop with grace, then kill, and remove: `Stopped` or `Refused`."""
+
+    def kill(self, name: str) -> simpy.Event:
+        """SIGKILL a container's PID 1: `Stopped` (137) or `Refused`."""
+
+    def limit(self, name: str, *, cpus_limit: float | None, memory_bytes_limit: int | None) -> simpy.Event:
+        """Change limits of a running container; None leaves one as it is: `Limited` or `Refused`."""
+
+    def sample(self, name: str) -> simpy.Event:
+        """Read a container's counters now: `Sample` or `Refused`."""
+
+    def submit(self, name: str, program: Program) -> simpy.Event:
+        """Run a program in a container: `Finished` or `Lost`, or `Refused` if the container is not up."""

@@ -1,0 +1,1 @@
+"""The simulated machine: models of what the kernel and the engine do."""

@@ -1,0 +1,206 @@
+"""A simulated container that is up: its supervisor, its agents' processes, its memory, its counters.
+
+The supervisor is a task like any other: handing over a program, reporting one and sampling cost CPU from the
+container's own quota, and when the container stands still, so does it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from sim.grid import wait_for_grid_s
+from sim.machine import Died, Finished, Lost, Notice, Observer, ProcessKilled, Program, Sample
+from sim.physics.agent_process import AgentProcess, memory_owner
+from sim.physics.cpu import Cpu, Task
+from sim.physics.memory import INIT, ContainerMemory
+
+if TYPE_CHECKING:
+    import simpy
+
+    from scenarios.story import Container
+    from sim.physics.host_profile import HostProfile
+
+SIGKILL_EXIT = 137
+# The worker's processes raise their `oom_score_adj` by 500, so that PID 1 outlives them.
+_CHILD_ADJUSTMENT_RATIO = 0.5
+
+
+class SimulatedContainer:
+    """One running container; the machine makes it when its start is done."""
+
+    def __init__(  # A container is where everything meets; each argument is one thing.
+        self,
+        env: simpy.Environment,
+        spec: Container,
+        cpu: Cpu,
+        profile: HostProfile,
+        observer: Observer,
+        notify: Callable[[Notice], None],
+        memory_bytes_limit: int | None,
+    ) -> None:
+        """Be up, with PID 1 and nothing else."""
+        self.spec = spec
+        self.name = spec.name
+        self.cpu = cpu
+        self.profile = profile
+        self.observer = observer
+        self.alive = True
+        self.memory = ContainerMemory(memory_bytes_limit)
+        self._env = env
+        self._notify = notify
+        self._processes: dict[str, AgentProcess] = {}
+        self._waiting: dict[str, simpy.Event] = {}
+        self._supervisor = Task(spec.name)
+        self._errands: deque[tuple[float, Callable[[], None]]] = deque()
+        self.memory.enter(INIT, profile.supervisor_memory_bytes, 0.0)
+
+    @property
+    def now(self) -> float:
+        """The run's clock."""
+        return float(self._env.now)
+
+    def after(self, delay_s: float, act: Callable[[], None]) -> None:
+        """Call `act` after a delay."""
+        callbacks = self._env.timeout(delay_s).callbacks
+        if callbacks is not None:  # A fresh event always has its list; SimPy clears it once processed.
+            callbacks.append(lambda _event: act())
+
+    # The supervisor.
+
+    def errand(self, cpu_s: float, then: Callable[[], None]) -> None:
+        """Let the supervisor do something that costs it CPU, one thing after another."""
+        if not self.alive:
+            return
+        self._errands.append((cpu_s, then))
+        if len(self._errands) == 1:
+            self._run_errand()
+
+    def _run_errand(self) -> None:
+        cpu_s, then = self._errands[0]
+
+        def done() -> None:
+            if not self.alive:
+                return
+            self._errands.popleft()
+            then()
+            if self._errands:
+                self._run_errand()
+
+        self.cpu.run(self._supervisor, cpu_s, done)
+
+    def sample_each(self, interval_s: float) -> None:
+        """Sample now and on every later point of the interval's grid, until the container ends."""
+        self.after(wait_for_grid_s(self.now, interval_s), lambda: self._sample_and_go_on(interval_s))
+
+    def _sample_and_go_on(self, interval_s: float) -> None:
+        if not self.alive:
+            return
+        self.errand(self.profile.sample_cpu_s, lambda: self.observer.sample(self.read()))
+        self.sample_each(interval_s)
+
+    def read(self) -> Sample:
+        """Read the container's counters as they stand now."""
+        cpu = self.cpu.counters(self.name)
+        used = self.memory.used_bytes
+        return Sample(
+            container=self.name,
+            at_s=self.now,
+            cpu_s=cpu.cpu_s,
+            periods_count=cpu.periods_count,
+            throttled_periods_count=cpu.throttled_periods_count,
+            throttled_s=cpu.throttled_s,
+            memory_bytes=used,
+            memory_raw_bytes=used,
+            memory_peak_bytes=self.memory.peak_bytes,
+            oom_kills_count=self.memory.kills_count,
+        )
+
+    # Programs.
+
+    def submit(self, program: Program, answer: simpy.Event) -> None:
+        """Hand a program to its agent's process; `answer` gets `Finished` or `Lost`."""
+        self._waiting[program.agent] = answer
+        self.errand(self.profile.submit_cpu_s / 2, lambda: self._hand_over(program))
+
+    def _hand_over(self, program: Program) -> None:
+        process = self._processes.get(program.agent)
+        if process is not None:
+            process.begin(program, self._finished)
+            return
+        process = AgentProcess(self, program.agent, memory_owner(program))
+        self._processes[program.agent] = process
+        adjustment = _CHILD_ADJUSTMENT_RATIO if program.process == "own" else 0.0
+        self._bury(self.memory.enter(program.agent, self.profile.agent_memory_bytes, adjustment))
+        self.after(
+            self.profile.respawn_s_mean, lambda: process.begin(program, self._finished) if process.alive else None
+        )
+
+    def _finished(self, outcome: Finished) -> None:
+        answer = self._waiting.pop(outcome.agent, None)
+        if answer is not None:
+            self.errand(
+                self.profile.submit_cpu_s / 2,
+                lambda: self.after(self.profile.notice_s_mean, lambda: answer.succeed(outcome)),
+            )
+
+    # Memory and death.
+
+    def charge(self, process: AgentProcess, memory_bytes: int) -> bool:
+        """Charge memory to a process's owner and bury who dies of it; whether the process itself lives on."""
+        self._bury(self.memory.charge(process.owner, memory_bytes))
+        return process.alive
+
+    def set_memory_limit(self, memory_bytes_limit: int | None) -> None:
+        """Change the memory limit; whoever no longer fits dies."""
+        self._bury(self.memory.set_limit(memory_bytes_limit))
+
+    def _bury(self, victims: list[str]) -> None:
+        for victim in victims:
+            if victim == INIT:
+                self.die("oom")
+                return
+            self._lose(victim, "oom")
+
+    def _lose(self, agent: str, cause: Literal["oom", "killed"]) -> None:
+        """Take a killed process's work with it and tell, as late as the supervisor would."""
+        process = self._processes.pop(agent)
+        index = process.step_index
+        self.memory.leave(agent)
+        process.kill()
+        happened_s = self.now
+        answer = self._waiting.pop(agent, None)
+
+        def tell() -> None:
+            self._notify(ProcessKilled(self.name, agent, cause, happened_s, self.now))
+            if answer is not None and not answer.triggered:
+                answer.succeed(Lost(agent, index, cause, happened_s))
+
+        self.after(self.profile.oom_kill_s_mean, tell)
+
+    def die(self, cause: Literal["oom", "killed", "exited"]) -> None:
+        """End with PID 1: every program is lost, and the machine hears of it."""
+        if not self.alive:
+            return
+        happened_s = self.now
+        self.end()
+        exit_code = 0 if cause == "exited" else SIGKILL_EXIT
+        self.after(
+            self.profile.oom_kill_s_mean,
+            lambda: self._notify(Died(self.name, cause, exit_code, happened_s, self.now)),
+        )
+
+    def end(self) -> None:
+        """Stop everything in the container; programs under way are lost with it."""
+        self.alive = False
+        happened_s = self.now
+        self.cpu.cancel(self._supervisor)
+        for agent, answer in self._waiting.items():
+            process = self._processes.get(agent)
+            answer.succeed(Lost(agent, process.step_index if process else 0, "container", happened_s))
+        for process in self._processes.values():
+            process.kill()
+        self._waiting.clear()
+        self._processes.clear()
+        self._errands.clear()

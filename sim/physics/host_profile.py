@@ -1,0 +1,101 @@
+"""A host profile: the physics constants of one machine, each with the way it was measured.
+
+`tonnage measure-host` writes one; without it the reference profile that ships beside this file is used.
+Constants come from a profile and never from the runs they are judged by.
+Source of the meanings: kernel/sched/fair.c (tick, slice, period, base slice), Docker's API (create, start).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from sim.errors import ProfileError
+
+REFERENCE = Path(__file__).with_name("reference_profile.json")
+
+
+@dataclass(frozen=True, slots=True)
+class HostProfile:
+    """The constants of one machine, in seconds, bytes and cores; `origin` says per constant how it was measured.
+
+    `start_s_by_concurrency` maps how many starts were under way at once to the time each took.
+    `step_cpu_s`, `submit_cpu_s` and `sample_cpu_s` are CPU that the harness itself burns in the container.
+    """
+
+    name: str
+    measured_at: str
+    kernel: str
+    engine: str
+    cgroup_version: int
+    cpus_count: int
+    memory_bytes: int
+    tick_s: float
+    slice_s: float
+    period_s: float
+    base_slice_s: float
+    balance_interval_s: float
+    create_s_mean: float
+    start_s_by_concurrency: dict[int, float]
+    ready_s_mean: float
+    stop_s_mean: float
+    supervisor_memory_bytes: int
+    agent_memory_bytes: int
+    touch_s_per_byte: float
+    release_s_per_byte: float
+    step_cpu_s: float
+    submit_cpu_s: float
+    sample_cpu_s: float
+    wake_s_mean: float
+    notice_s_mean: float
+    oom_kill_s_mean: float
+    respawn_s_mean: float
+    origin: dict[str, str]
+
+    def to_json(self) -> dict[str, object]:
+        """The profile as JSON-ready data; keys of `start_s_by_concurrency` become strings."""
+        data = asdict(self)
+        data["start_s_by_concurrency"] = {str(count): s for count, s in self.start_s_by_concurrency.items()}
+        return data
+
+    def start_s(self, concurrency: int) -> float:
+        """The time one start takes while `concurrency` starts are under way, by linear interpolation."""
+        known = sorted(self.start_s_by_concurrency.items())
+        below = known[0]
+        for above in known:
+            if above[0] >= concurrency:
+                if above[0] == below[0]:
+                    return above[1]
+                share = (concurrency - below[0]) / (above[0] - below[0])
+                return below[1] + share * (above[1] - below[1])
+            below = above
+        return below[1] * concurrency / below[0]
+
+
+def profile_from_json(data: dict[str, object], place: str) -> HostProfile:
+    """A profile from JSON data; ProfileError names `place` and the first key that is missing or unknown."""
+    names = [field.name for field in fields(HostProfile)]
+    missing = [name for name in names if name not in data]
+    unknown = [name for name in data if name not in names]
+    if missing or unknown:
+        what = f"lacks {missing[0]}" if missing else f"has the unknown key {unknown[0]}"
+        raise ProfileError(place, what)
+    starts = data["start_s_by_concurrency"]
+    if not isinstance(starts, dict) or not starts:
+        raise ProfileError(place, "has no start times by concurrency")
+    values = dict(data)
+    values["start_s_by_concurrency"] = {int(count): float(s) for count, s in starts.items()}
+    return HostProfile(**values)  # type: ignore[arg-type]  # The keys were checked just above.
+
+
+def load_profile(path: Path | None) -> HostProfile:
+    """The profile in `path`, or the reference profile where `path` is None or does not exist."""
+    chosen = path if path is not None and path.exists() else REFERENCE
+    try:
+        data = json.loads(chosen.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise ProfileError(str(chosen), f"cannot be read ({problem})") from None
+    if not isinstance(data, dict):
+        raise ProfileError(str(chosen), "is not a JSON object")
+    return profile_from_json(data, str(chosen))

@@ -1,0 +1,387 @@
+"""The CPUs of a host at kernel resolution: slices, ticks, throttling per core, weights per run queue.
+
+What it follows: CFS bandwidth control and group scheduling of Linux 6.x (kernel/sched/fair.c); the constants come
+from the host profile. A running task is looked at when it finishes, at the tick where its queue's runtime is spent,
+and at every tick while it has company: nothing else costs an event, and an idle host costs none.
+Measured against a real kernel: `docs/agreement.md`. Known to be wrong: `docs/physics.md`, section CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sim.physics.cpu import NS_PER_S, CpuCounters, GroupLimits, Task, ns
+from sim.physics.quota import SLACK_NS, QuotaPool
+from sim.physics.run_queue import DEFAULT_SHARES, Core, Group, GroupQueue
+
+if TYPE_CHECKING:
+    import simpy
+
+    from sim.physics.host_profile import HostProfile
+
+
+class KernelCpu:
+    """A host's cores, run as the Linux scheduler runs them; fulfils `sim.physics.cpu.Cpu`."""
+
+    def __init__(
+        self, env: simpy.Environment, profile: HostProfile, cores_count: int, phase: Callable[[str], float]
+    ) -> None:
+        """Have `cores_count` idle cores; `phase(name)` is in [0, 1) and says where ticks and periods fall."""
+        self._env = env
+        self._profile = profile
+        self._phase = phase
+        self._tick_ns = ns(profile.tick_s)
+        self._tick_phase_ns = int(phase("tick") * self._tick_ns)
+        self._base_slice_ns = ns(profile.base_slice_s)
+        self._balance_ns = ns(profile.balance_interval_s)
+        self._balance_phase_ns = int(phase("balance") * self._balance_ns)
+        self._balancing = False
+        self._cores = [Core(index) for index in range(cores_count)]
+        self._groups: dict[str, Group] = {}
+
+    # The Cpu protocol.
+
+    def add_group(self, name: str, limits: GroupLimits) -> None:
+        """Let a container's tasks run from now on, on the cores it may use."""
+        cores = limits.cpuset_cpus or tuple(range(len(self._cores)))
+        group = Group(name, limits.cpu_shares, cores, len(self._cores))
+        group.pool = self._new_pool(name, limits.cpus_limit)
+        self._groups[name] = group
+
+    def set_limits(self, name: str, limits: GroupLimits) -> None:
+        """Change a container's limits; counters go on, and whoever stood still may run under the new quota."""
+        group = self._groups[name]
+        group.shares = limits.cpu_shares
+        group.cores = limits.cpuset_cpus or tuple(range(len(self._cores)))
+        old, group.pool = group.pool, self._new_pool(name, limits.cpus_limit)
+        for queue in group.queues:
+            queue.runtime_ns = 0
+        if old is None:
+            return
+        if group.pool is not None:
+            group.pool.periods_count = old.periods_count
+            group.pool.throttled_periods_count = old.throttled_periods_count
+            group.pool.throttled_ns = old.throttled_ns
+        for queue in old.throttled:
+            self._release(queue, group.pool or old)
+
+    def remove_group(self, name: str) -> None:
+        """Forget a container whose tasks have been cancelled."""
+        del self._groups[name]
+
+    def run(self, task: Task, cpu_s: float, done: Callable[[], None]) -> None:
+        """Wake a task with CPU time to burn, or give more to one that is just finishing its last."""
+        task.remaining_ns = max(1, ns(cpu_s))
+        task.done = done
+        if task.queued:
+            return
+        group = self._groups[task.group]
+        core = self._choose(task, group)
+        self._enqueue(group.queues[core], task)
+
+    def cancel(self, task: Task) -> None:
+        """Take a task away, running or not."""
+        task.done = None
+        if not task.queued or task.core is None:
+            return
+        core = self._cores[task.core]
+        self._settle(core)
+        was_current = core.current is task
+        self._dequeue(self._groups[task.group].queues[task.core], task)
+        if was_current:
+            self._pick(core)
+
+    def counters(self, name: str) -> CpuCounters:
+        """Read a container's counters; throttled time counts once its queue runs again, as in the kernel."""
+        for core in self._cores:
+            self._settle(core)
+        group = self._groups[name]
+        pool = group.pool
+        if pool is None:
+            return CpuCounters(group.cpu_ns / NS_PER_S, 0, 0, 0.0)
+        return CpuCounters(
+            group.cpu_ns / NS_PER_S, pool.periods_count, pool.throttled_periods_count, pool.throttled_ns / NS_PER_S
+        )
+
+    # Waking and sleeping.
+
+    def _choose(self, task: Task, group: Group) -> int:
+        """Pick the core a waking task goes to: its last if idle, then any idle one, then the shortest queue."""
+        last = task.core if task.core in group.cores else None
+        if last is not None and self._cores[last].idle:
+            return last
+        for index in group.cores:
+            if self._cores[index].idle:
+                return index
+        return min(group.cores, key=lambda index: (self._cores[index].runnable_count(), index != last, index))
+
+    def _enqueue(self, queue: GroupQueue, task: Task) -> None:
+        core = self._cores[queue.core]
+        self._settle(core)
+        empty = not queue.tasks
+        queue.place(task)
+        queue.group.runnable_count += 1
+        task.core, task.queued = core.index, True
+        if queue.throttled:
+            if queue.throttled_since_ns is None:
+                queue.throttled_since_ns = self._now_ns()
+            return
+        if empty:
+            if not self._fund(queue):
+                return
+            core.join(queue)
+        self._challenge(core, queue, task)
+
+    def _dequeue(self, queue: GroupQueue, task: Task) -> None:
+        """Take a task off its queue; a queue that falls idle settles its debt and gives back what it saved."""
+        core = self._cores[queue.core]
+        queue.tasks.remove(task)
+        queue.group.runnable_count -= 1
+        task.queued = False
+        if core.current is task:
+            core.current, core.running = None, None
+        if queue.throttled:
+            self._stop_clock(queue)
+            return
+        if not queue.tasks:
+            core.queues.remove(queue)
+        pool = queue.group.pool
+        if pool is not None and self._fund(queue) and not queue.tasks and pool.take_back(queue, self._now_ns()):
+            self._at(self._now_ns() + SLACK_NS, lambda: self._hand_out_slack(queue.group, pool))
+
+    def _challenge(self, core: Core, queue: GroupQueue, task: Task) -> None:
+        """Let a newcomer preempt a current task that has had its slice and has run more; else wait for a tick."""
+        if core.current is None or core.running is None:
+            self._pick(core)
+            return
+        had_slice = self._now_ns() - core.picked_ns >= self._base_slice_ns
+        if queue is core.running:
+            behind = task.vruntime_ns < core.current.vruntime_ns
+        else:
+            behind = queue.vruntime_ns < core.running.vruntime_ns
+        if had_slice and behind:
+            self._pick(core)
+        else:
+            self._arm(core)
+
+    # Running.
+
+    def _settle(self, core: Core) -> None:
+        """Charge the running task, its queue and its container for the time since the last look."""
+        task, queue = core.current, core.running
+        now = self._now_ns()
+        if task is None or queue is None:
+            core.since_ns = now
+            return
+        delta = now - core.since_ns
+        if delta <= 0:
+            return
+        core.since_ns = now
+        task.remaining_ns -= delta
+        task.vruntime_ns += delta
+        queue.vruntime_ns += int(delta * DEFAULT_SHARES / queue.weight)
+        queue.group.cpu_ns += delta
+        if queue.group.pool is not None:
+            queue.runtime_ns -= delta
+
+    def _pick(self, core: Core) -> None:
+        """Run the task that is furthest behind; a core with nothing to run pulls from another."""
+        if not core.queues:
+            core.current, core.running = None, None
+            core.token += 1
+            self._pull(core)
+            return
+        queue = core.best()
+        core.running, core.current = queue, queue.first()
+        core.since_ns = core.picked_ns = self._now_ns()
+        self._arm(core)
+
+    def _arm(self, core: Core) -> None:
+        """Set the next look at a core: when its task finishes, or at the next tick that could matter."""
+        core.token += 1
+        task, queue = core.current, core.running
+        if task is None or queue is None:
+            return
+        now = self._now_ns()
+        look = now + max(0, task.remaining_ns)
+        if core.runnable_count() > 1:
+            look = min(look, now + self._tick_ns - (now - self._tick_phase_ns) % self._tick_ns)
+            self._start_balancing()
+        elif queue.group.pool is not None:
+            spent = now + max(1, queue.runtime_ns)
+            look = min(look, spent + (self._tick_phase_ns - spent) % self._tick_ns)
+        token = core.token
+        self._at(look, lambda: self._look(core, token))
+
+    def _look(self, core: Core, token: int) -> None:
+        """Act on a core at the time set by `_arm`, unless something happened there since."""
+        if token != core.token or core.current is None or core.running is None:
+            return
+        self._settle(core)
+        task, queue = core.current, core.running
+        if task.remaining_ns <= 0:
+            self._finish(core, queue, task)
+        elif self._fund(queue):
+            self._pick(core)
+            self._kick_idle(core)
+
+    def _finish(self, core: Core, queue: GroupQueue, task: Task) -> None:
+        """Tell that a demand is burnt; the task sleeps unless it was given more on the spot."""
+        done, task.done = task.done, None
+        if done is not None:
+            done()
+        if not task.queued:
+            return
+        if task.remaining_ns > 0:
+            if core.current is task:
+                self._arm(core)
+            return
+        if task.core == core.index and core.current is task:
+            self._dequeue(queue, task)
+            if core.current is None:
+                self._pick(core)
+
+    # Bandwidth.
+
+    def _fund(self, queue: GroupQueue) -> bool:
+        """See that a queue has runtime, drawing a slice where it must; False when it has to stand still."""
+        pool = queue.group.pool
+        if pool is None or queue.runtime_ns > 0:
+            return True
+        if not pool.timer_active:
+            pool.timer_active = True
+            self._at(pool.next_period_ns(self._now_ns()), lambda: self._begin_period(queue.group, pool))
+        pool.draw(queue, pool.slice_ns - queue.runtime_ns)
+        if queue.runtime_ns > 0:
+            return True
+        self._throttle(queue, pool)
+        return False
+
+    def _throttle(self, queue: GroupQueue, pool: QuotaPool) -> None:
+        core = self._cores[queue.core]
+        queue.throttled = True
+        pool.throttled.append(queue)
+        queue.throttled_since_ns = self._now_ns() if queue.tasks else None
+        if queue in core.queues:
+            core.queues.remove(queue)
+        if core.running is queue:
+            core.current, core.running = None, None
+            self._pick(core)
+
+    def _stop_clock(self, queue: GroupQueue) -> None:
+        """Stop counting a standing queue's time once nobody waits in it."""
+        if not queue.tasks and queue.throttled_since_ns is not None and queue.group.pool is not None:
+            queue.group.pool.throttled_ns += self._now_ns() - queue.throttled_since_ns
+            queue.throttled_since_ns = None
+
+    def _release(self, queue: GroupQueue, pool: QuotaPool) -> None:
+        """Let a queue that stood still compete again."""
+        queue.throttled = False
+        if queue.throttled_since_ns is not None:
+            pool.throttled_ns += self._now_ns() - queue.throttled_since_ns
+            queue.throttled_since_ns = None
+        if not queue.tasks:
+            return
+        core = self._cores[queue.core]
+        self._settle(core)
+        core.join(queue)
+        if core.current is None:
+            self._pick(core)
+        else:
+            self._arm(core)
+
+    def _begin_period(self, group: Group, pool: QuotaPool) -> None:
+        if group.pool is not pool or group.name not in self._groups:
+            return
+        if not pool.refill():
+            pool.timer_active = False
+            return
+        for queue in pool.distribute():
+            self._release(queue, pool)
+        self._at(self._now_ns() + pool.period_ns, lambda: self._begin_period(group, pool))
+
+    def _hand_out_slack(self, group: Group, pool: QuotaPool) -> None:
+        pool.slack_started = False
+        if group.pool is pool and pool.runtime_ns > pool.slice_ns:
+            for queue in pool.distribute():
+                self._release(queue, pool)
+
+    def _new_pool(self, name: str, cpus_limit: float | None) -> QuotaPool | None:
+        if cpus_limit is None:
+            return None
+        period_ns = ns(self._profile.period_s)
+        phase_ns = int(self._phase(f"period/{name}") * period_ns)
+        return QuotaPool(int(cpus_limit * period_ns), period_ns, ns(self._profile.slice_s), phase_ns)
+
+    # Balancing.
+
+    def _pull(self, core: Core) -> None:
+        """Fetch a waiting task from the busiest other core, unless its container stands still here."""
+        for other in sorted(self._cores, key=lambda one: (-one.runnable_count(), one.index)):
+            if other is core or other.runnable_count() <= 1:
+                continue
+            for queue in other.queues:
+                task = self._movable(other, queue, core)
+                if task is not None:
+                    self._move(queue, task, core)
+                    return
+
+    def _movable(self, source: Core, queue: GroupQueue, target: Core) -> Task | None:
+        """Name the task of a queue that has waited longest and may run on another core, if there is one."""
+        group = queue.group
+        if target.index not in group.cores or group.queues[target.index].throttled:
+            return None
+        waiting = [task for task in queue.tasks if task is not source.current]
+        return min(waiting, key=lambda task: task.vruntime_ns) if waiting else None
+
+    def _move(self, queue: GroupQueue, task: Task, target: Core) -> None:
+        self._settle(self._cores[queue.core])
+        self._dequeue(queue, task)
+        self._enqueue(queue.group.queues[target.index], task)
+
+    def _kick_idle(self, core: Core) -> None:
+        """At a tick with company, let an idle core pull, as the kernel's tickless balancing does."""
+        if core.runnable_count() <= 1:
+            return
+        for other in self._cores:
+            if other.idle:
+                self._pull(other)
+                return
+
+    def _start_balancing(self) -> None:
+        if self._balancing or len(self._cores) == 1:
+            return
+        self._balancing = True
+        now = self._now_ns()
+        self._at(now + self._balance_ns - (now - self._balance_phase_ns) % self._balance_ns, self._balance)
+
+    def _balance(self) -> None:
+        """Move one task from the heaviest to the lightest core where that evens their weights."""
+        self._balancing = False
+        loads = {core.index: sum(queue.weight for queue in core.queues) for core in self._cores}
+        heavy = max(self._cores, key=lambda core: (loads[core.index], -core.index))
+        light = min(self._cores, key=lambda core: (loads[core.index], core.index))
+        gap = loads[heavy.index] - loads[light.index]
+        best: tuple[float, GroupQueue, Task] | None = None
+        for queue in heavy.queues:
+            task = self._movable(heavy, queue, light)
+            moved = queue.group.shares / queue.group.runnable_count
+            if task is not None and abs(gap - 2 * moved) < (best[0] if best else gap):
+                best = (abs(gap - 2 * moved), queue, task)
+        if best is not None:
+            self._move(best[1], best[2], light)
+        if any(core.runnable_count() > 1 for core in self._cores):
+            self._start_balancing()
+
+    # Time.
+
+    def _now_ns(self) -> int:
+        return round(self._env.now * NS_PER_S)
+
+    def _at(self, at_ns: int, act: Callable[[], None]) -> None:
+        """Call `act` at a time of the model's own clock."""
+        delay = max(0, at_ns - self._now_ns()) / NS_PER_S
+        callbacks = self._env.timeout(delay).callbacks
+        if callbacks is not None:  # A fresh event always has its list; SimPy clears it once processed.
+            callbacks.append(lambda _event: act())

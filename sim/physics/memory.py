@@ -1,0 +1,85 @@
+"""A container's memory as its cgroup counts it: what is charged, the limit, and who dies over it.
+
+Rule: a charge that would pass the limit makes the OOM killer take the process with the most resident memory, weighted
+by its `oom_score_adj`, again and again until the charge fits. PID 1 dying is the container's death.
+Source: mm/oom_kill.c (`oom_badness`), Documentation/admin-guide/cgroup-v1/memory.rst.
+Known to be wrong: page cache is taken as part of the processes' base, and swap is not modelled: with a
+`memswap_limit` above `mem_limit` on a host with swap, the kernel would swap first.
+"""
+
+from __future__ import annotations
+
+PAGE_BYTES = 4096
+# A process's page tables: 8 bytes for each page of 4,096.
+PAGE_TABLE_RATIO = 8 / PAGE_BYTES
+INIT = "init"
+
+
+class ContainerMemory:
+    """The memory of one container, by process; `INIT` is PID 1."""
+
+    __slots__ = ("_adjustments", "_limit", "_peak", "_resident", "kills_count")
+
+    def __init__(self, memory_bytes_limit: int | None) -> None:
+        """Be empty, under a limit or (None) under none."""
+        self._limit = memory_bytes_limit
+        self._resident: dict[str, int] = {}
+        self._adjustments: dict[str, float] = {}
+        self._peak = 0
+        self.kills_count = 0
+
+    @property
+    def used_bytes(self) -> int:
+        """What is charged now."""
+        return sum(self._resident.values())
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most that was ever charged."""
+        return self._peak
+
+    def set_limit(self, memory_bytes_limit: int | None) -> list[str]:
+        """Change the limit; the processes that die of it are returned, in the order they die."""
+        self._limit = memory_bytes_limit
+        return self._make_room(0)
+
+    def enter(self, process: str, memory_bytes: int, adjustment_ratio: float) -> list[str]:
+        """Let a process begin with this much; `adjustment_ratio` is `oom_score_adj` / 1000. Victims are returned."""
+        self._resident[process] = 0
+        self._adjustments[process] = adjustment_ratio
+        return self.charge(process, memory_bytes)
+
+    def leave(self, process: str) -> None:
+        """Forget a process and give back what it had."""
+        self._resident.pop(process, None)
+        self._adjustments.pop(process, None)
+
+    def charge(self, process: str, memory_bytes: int) -> list[str]:
+        """Give a process more; the processes that die of it are returned, the asking one perhaps among them."""
+        victims = self._make_room(memory_bytes)
+        if process in self._resident:
+            self._resident[process] += memory_bytes
+            self._peak = max(self._peak, self.used_bytes)
+        return victims
+
+    def give_back(self, process: str, memory_bytes: int) -> None:
+        """Take memory back from a process."""
+        if process in self._resident:
+            self._resident[process] -= memory_bytes
+
+    def _make_room(self, memory_bytes: int) -> list[str]:
+        victims: list[str] = []
+        while self._limit is not None and self._resident and self.used_bytes + memory_bytes > self._limit:
+            self._peak = self._limit
+            victim = max(self._resident, key=self._badness)
+            victims.append(victim)
+            self.kills_count += 1
+            if victim == INIT:
+                self._resident.clear()
+                break
+            self.leave(victim)
+        return victims
+
+    def _badness(self, process: str) -> tuple[float, str]:
+        limit = self._limit or 0
+        return (self._resident[process] + self._adjustments[process] * limit, process)

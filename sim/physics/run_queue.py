@@ -1,0 +1,116 @@
+"""Run queues: one per core and container, as the kernel keeps them.
+
+On a core the containers compete by weight (virtual runtime), and inside a container its tasks compete equally.
+Source: kernel/sched/fair.c (group scheduling, EEVDF placement at the queue's average); simplified as
+`docs/physics.md` says: a woken task is placed with no lag, and deadlines are replaced by least virtual runtime.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sim.physics.cpu import Task
+    from sim.physics.quota import QuotaPool
+
+# The weight of a task or container with default shares (kernel: NICE_0_LOAD).
+DEFAULT_SHARES = 1024
+
+
+class Group:
+    """A container as the scheduler sees it: weight, allowed cores, quota pool, its queue on every core."""
+
+    __slots__ = ("cores", "cpu_ns", "name", "pool", "queues", "runnable_count", "shares")
+
+    def __init__(self, name: str, shares: int, cores: tuple[int, ...], cores_count: int) -> None:
+        """Have an empty queue on each of `cores_count` cores and no quota."""
+        self.name = name
+        self.shares = shares
+        self.cores = cores
+        self.pool: QuotaPool | None = None
+        self.cpu_ns = 0
+        self.runnable_count = 0
+        self.queues = [GroupQueue(self, core) for core in range(cores_count)]
+
+
+class GroupQueue:
+    """A container's runnable tasks on one core, the running one among them."""
+
+    __slots__ = ("core", "group", "runtime_ns", "tasks", "throttled", "throttled_since_ns", "vruntime_ns")
+
+    def __init__(self, group: Group, core: int) -> None:
+        """Be empty, with no runtime drawn yet."""
+        self.group = group
+        self.core = core
+        self.tasks: list[Task] = []
+        self.runtime_ns = 0
+        self.vruntime_ns = 0
+        self.throttled = False
+        self.throttled_since_ns: int | None = None
+
+    @property
+    def weight(self) -> float:
+        """The container's shares times the fraction of its runnable tasks that are on this core."""
+        total = self.group.runnable_count
+        return self.group.shares * (len(self.tasks) / total) if total else float(self.group.shares)
+
+    def first(self) -> Task:
+        """The task that has run least."""
+        tasks = self.tasks
+        if len(tasks) == 1:
+            return tasks[0]
+        return min(tasks, key=_vruntime)
+
+    def place(self, task: Task) -> None:
+        """Add a task at the average of those present, so that it is owed nothing and owes nothing."""
+        if self.tasks:
+            task.vruntime_ns = sum(other.vruntime_ns for other in self.tasks) // len(self.tasks)
+        else:
+            task.vruntime_ns = 0
+        self.tasks.append(task)
+
+
+def _vruntime(task: Task) -> int:
+    return task.vruntime_ns
+
+
+class Core:
+    """One CPU: who runs on it since when, and which containers have runnable tasks there."""
+
+    __slots__ = ("current", "index", "picked_ns", "queues", "running", "since_ns", "token")
+
+    def __init__(self, index: int) -> None:
+        """Be idle."""
+        self.index = index
+        self.queues: list[GroupQueue] = []
+        self.current: Task | None = None
+        self.running: GroupQueue | None = None
+        self.since_ns = 0
+        self.picked_ns = 0
+        self.token = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing can run here now; tasks of a container that stands still do not count."""
+        return not self.queues
+
+    def runnable_count(self) -> int:
+        """How many tasks could run here now."""
+        return sum(len(queue.tasks) for queue in self.queues)
+
+    def join(self, queue: GroupQueue) -> None:
+        """Let a container's queue compete here, placed at the average of those that already do."""
+        if self.queues:
+            queue.vruntime_ns = sum(other.vruntime_ns for other in self.queues) // len(self.queues)
+        self.queues.append(queue)
+
+    def best(self) -> GroupQueue:
+        """The queue with the least virtual runtime."""
+        queues = self.queues
+        if len(queues) == 1:
+            return queues[0]
+        return min(queues, key=_queue_vruntime)
+
+
+def _queue_vruntime(queue: GroupQueue) -> int:
+    return queue.vruntime_ns

@@ -1,0 +1,323 @@
+"""The record: everything a run leaves behind, one directory, the same for both worlds.
+
+While a run goes on, its rows are appended to `journal.jsonl`; when it ends they become Parquet tables, `summary.json`
+is written last, and the journal goes. So a run that was killed at any moment leaves a readable record: whatever the
+journal holds, up to a line that was cut off. `scenario.json`, the tables and the summary are deterministic: the same story
+and seeds give the same bytes in any process. What differs from run to run is in `provenance.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TextIO
+
+from scenarios.story import Story
+from scenarios.story_json import story_to_json
+from sim.errors import RecordError
+from sim.machine import Sample, StepDone
+
+SCHEMA_VERSION = 1
+JOURNAL = "journal.jsonl"
+TABLES = ("samples", "steps", "events", "gauges")
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "samples": tuple(field.name for field in fields(Sample)),
+    "steps": tuple(field.name for field in fields(StepDone) if field.name != "last"),
+    "events": ("at_s", "what", "container", "agent", "detail"),
+    "gauges": ("at_s", "name", "value"),
+}
+# Past this many, every second step row is dropped and from then on every second one kept, and so on: memory stays
+# bounded and what is left is an even sample. Counts and sums are kept exactly beside it.
+STEPS_COUNT_MAX = 200_000
+_FLUSH_INTERVAL_S = 1.0
+
+Table = dict[str, list[Any]]
+
+
+@dataclass(slots=True)
+class StepTotals:
+    """Exact totals over a container's steps, whatever the table still holds of them."""
+
+    steps_count: int = 0
+    latency_s_sum: float = 0.0
+    cpu_wait_s_sum: float = 0.0
+
+
+class Recorder:
+    """Takes a run's rows as they come; fulfils `sim.machine.Observer`.
+
+    With a directory it keeps a journal there; without one it only collects, which is what replications need.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
+        """Begin empty."""
+        self.tables: dict[str, Table] = {name: {column: [] for column in COLUMNS[name]} for name in TABLES}
+        self.window: tuple[float, float] | None = None
+        self.totals: dict[str, StepTotals] = {}
+        self._directory = directory
+        self._journal: TextIO | None = None
+        self._flushed_at = 0.0
+        self._parts: dict[str, StepDone] = {}
+        self._stride = 1
+        self._steps_seen = 0
+        if directory is not None:
+            self._journal = (directory / JOURNAL).open("w", encoding="utf-8")
+
+    # What is recorded.
+
+    def step(self, done: StepDone) -> None:
+        """Take one finished step; parts of a step wait here for its last."""
+        done = self._joined(done)
+        if not done.last:
+            self._parts[done.agent] = done
+            return
+        self._row("steps", {name: getattr(done, name) for name in COLUMNS["steps"]}, keep=self._keeps_step())
+        self._count(done)
+
+    def sample(self, sample: Sample) -> None:
+        """Take one sample of a container."""
+        self._row("samples", {name: getattr(sample, name) for name in COLUMNS["samples"]})
+
+    def event(self, at_s: float, what: str, container: str | None, agent: str | None, detail: str) -> None:
+        """Note that something happened."""
+        self._row("events", {"at_s": at_s, "what": what, "container": container, "agent": agent, "detail": detail})
+
+    def gauge(self, at_s: float, name: str, value: float) -> None:
+        """Note a level or a running total of the story's own."""
+        self._row("gauges", {"at_s": at_s, "name": name, "value": float(value)})
+
+    def begin_window(self, start_s: float, end_s: float) -> None:
+        """Say over which time the metrics are taken."""
+        self.window = (start_s, end_s)
+        self._write({"row": "window", "start_s": start_s, "end_s": end_s})
+
+    def flush(self) -> None:
+        """Make the journal readable up to now, at most once a second."""
+        now = time.monotonic()
+        if self._journal is not None and now - self._flushed_at >= _FLUSH_INTERVAL_S:
+            self._journal.flush()
+            self._flushed_at = now
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Turn the journal into tables, write the summary, and drop the journal."""
+        if self._directory is None or self._journal is None:
+            return
+        self._journal.close()
+        self._journal = None
+        for name in TABLES:
+            write_table(self._directory / f"{name}.parquet", self.tables[name], name)
+        write_json(self._directory / "summary.json", {"schema_version": SCHEMA_VERSION, "ended": True, **summary})
+        (self._directory / JOURNAL).unlink()
+
+    def abandon(self) -> None:
+        """Close the journal and leave it as the record of a run that did not end."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    # How.
+
+    def _joined(self, done: StepDone) -> StepDone:
+        """Add the earlier parts of a step to this one."""
+        part = self._parts.pop(done.agent, None)
+        if part is None or part.index != done.index:
+            return done
+        return StepDone(
+            container=done.container,
+            agent=done.agent,
+            index=done.index,
+            due_s=part.due_s,
+            finish_s=done.finish_s,
+            latency_s=part.latency_s + done.latency_s,
+            cpu_s=part.cpu_s + done.cpu_s,
+            cpu_wait_s=part.cpu_wait_s + done.cpu_wait_s,
+            last=done.last,
+        )
+
+    def _keeps_step(self) -> bool:
+        table = self.tables["steps"]
+        if len(table["index"]) >= STEPS_COUNT_MAX:
+            for column in table.values():
+                del column[1::2]
+            self._stride *= 2
+        self._steps_seen += 1
+        return (self._steps_seen - 1) % self._stride == 0
+
+    def _count(self, done: StepDone) -> None:
+        if self.window is None or not self.window[0] <= done.finish_s <= self.window[1]:
+            return
+        totals = self.totals.setdefault(done.container, StepTotals())
+        totals.steps_count += 1
+        totals.latency_s_sum += done.latency_s
+        totals.cpu_wait_s_sum += done.cpu_wait_s
+
+    def _row(self, table: str, row: dict[str, Any], *, keep: bool = True) -> None:
+        if keep:
+            columns = self.tables[table]
+            for name, value in row.items():
+                columns[name].append(value)
+        self._write({"row": table[:-1], **row})
+
+    def _write(self, row: dict[str, Any]) -> None:
+        if self._journal is not None:
+            self._journal.write(json.dumps(row, separators=(",", ":")) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as read back; each table is a dict of equally long columns. `summary` is empty if the run did not end."""
+
+    path: Path
+    scenario: dict[str, Any]
+    provenance: dict[str, Any]
+    summary: dict[str, Any]
+    tables: dict[str, Table]
+    window: tuple[float, float] | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run came to its end."""
+        return bool(self.summary.get("ended"))
+
+    @property
+    def story(self) -> dict[str, Any]:
+        """The story as it was run."""
+        told: dict[str, Any] = self.scenario["story"]
+        return told
+
+    @property
+    def samples(self) -> Table:
+        """Counters of containers in time."""
+        return self.tables["samples"]
+
+    @property
+    def steps(self) -> Table:
+        """Finished steps."""
+        return self.tables["steps"]
+
+    @property
+    def events(self) -> Table:
+        """What happened."""
+        return self.tables["events"]
+
+    @property
+    def gauges(self) -> Table:
+        """Levels and running totals of the story's own."""
+        return self.tables["gauges"]
+
+
+def begin_record(directory: Path, story: Story, physics: Mapping[str, Any], seeds: Mapping[str, int]) -> None:
+    """Make a record's directory and write what is known before the run; RecordError if it holds a record already."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if (directory / "scenario.json").exists():
+        raise RecordError(str(directory), "holds a record already; name another directory")
+    data = {
+        "schema_version": SCHEMA_VERSION,
+        "story": story_to_json(story),
+        "physics": dict(physics),
+        "seeds": dict(seeds),
+    }
+    write_json(directory / "scenario.json", data)
+
+
+def read_record(path: Path) -> Record:
+    """Read a record, also one whose run was killed; RecordError says what is missing."""
+    scenario = _read_json(path / "scenario.json", path)
+    provenance = _read_json(path / "provenance.json", path, missing={})
+    summary = _read_json(path / "summary.json", path, missing={})
+    version = scenario.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise RecordError(str(path), f"has schema version {version}; this Tonnage reads version {SCHEMA_VERSION}")
+    if summary:
+        tables = {name: read_table(path / f"{name}.parquet") for name in TABLES}
+        return Record(path, scenario, provenance, summary, tables, _window(summary))
+    tables, window = _replay(path / JOURNAL)
+    return Record(path, scenario, provenance, {}, tables, window)
+
+
+def _window(summary: Mapping[str, Any]) -> tuple[float, float] | None:
+    if "window_start_s" not in summary:
+        return None
+    return float(summary["window_start_s"]), float(summary["window_end_s"])
+
+
+def _replay(journal: Path) -> tuple[dict[str, Table], tuple[float, float] | None]:
+    """Build the tables of a run that did not end from its journal."""
+    tables: dict[str, Table] = {name: {column: [] for column in COLUMNS[name]} for name in TABLES}
+    window = None
+    for row in _rows(journal):
+        kind = row.pop("row", "")
+        if kind == "window":
+            window = (row["start_s"], row["end_s"])
+        elif f"{kind}s" in tables:
+            for name, column in tables[f"{kind}s"].items():
+                column.append(row.get(name))
+    return tables, window
+
+
+def _rows(journal: Path) -> Iterator[dict[str, Any]]:
+    """Whole lines of a journal; the last may have been cut off by a kill."""
+    if not journal.exists():
+        return
+    with journal.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict):
+                yield row
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write JSON whole or not at all: to a neighbour first, then renamed over."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(beside, path)  # noqa: PTH105  # The one call that says what is meant.
+
+
+def _read_json(path: Path, record: Path, missing: dict[str, Any] | None = None) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if missing is not None:
+            return missing
+        raise RecordError(str(record), f"is not a record: it has no {path.name}") from None
+    except (OSError, ValueError) as problem:
+        raise RecordError(str(record), f"{path.name} cannot be read ({problem})") from None
+    if not isinstance(data, dict):
+        raise RecordError(str(record), f"{path.name} is not a JSON object")
+    return data
+
+
+def write_table(path: Path, table: Table, name: str) -> None:
+    """Write one table as Parquet, with the types its name gives."""
+    import pyarrow as pa  # Slow to import, and only runs that keep a record need it.
+    import pyarrow.parquet as pq
+
+    text, whole = {"container", "agent", "what", "detail", "name"}, ("_count", "_bytes", "index")
+    schema = []
+    for column in COLUMNS[name]:
+        if column in text:
+            schema.append(pa.field(column, pa.string()))
+        elif column.endswith(whole):
+            schema.append(pa.field(column, pa.int64()))
+        else:
+            schema.append(pa.field(column, pa.float64()))
+    pq.write_table(pa.table(table, schema=pa.schema(schema)), path, compression="zstd")
+
+
+def read_table(path: Path) -> Table:
+    """Read one Parquet table as columns; RecordError where it is missing or damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        columns: Table = pq.read_table(path).to_pydict()
+    except (OSError, pa.ArrowException) as problem:
+        raise RecordError(str(path.parent), f"{path.name} cannot be read ({problem})") from None
+    return columns

@@ -1,0 +1,93 @@
+"""Recorded runs: a record read back as the outcome it was, for comparing and showing again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scenarios.story_json import story_from_json
+from sim.checks import Check
+from sim.compare import Harness
+from sim.errors import RecordError
+from sim.goals import GoalResult
+from sim.metrics import Metric, measure
+from sim.record import Record, Recorder, StepTotals, read_record
+from sim.run import Outcome
+
+if TYPE_CHECKING:
+    from scenarios.story import Story
+
+
+def recall(path: Path) -> Outcome:
+    """The outcome of one recorded run; of a run that was killed, the metrics up to its last second."""
+    record = read_record(path)
+    told = record.provenance
+    if record.ended:
+        metrics = tuple(Metric(**row) for row in record.summary["metrics"])
+        goals = tuple(GoalResult(**row) for row in record.summary["goals"])
+        checks = tuple(Check(**row) for row in record.summary["checks"])
+        reasons = tuple(told.get("reasons", ()))
+        comparable = bool(told.get("comparable", True))
+    else:
+        metrics, goals, checks = tuple(_so_far(record)), (), ()
+        comparable, reasons = False, ("the run did not come to its end",)
+    return Outcome(
+        world=str(told.get("world", "sim")),
+        metrics=metrics,
+        goals=goals,
+        checks=checks,
+        recorder=_recorder(record),
+        record=path,
+        harness=_harness(told),
+        comparable=comparable,
+        reasons=reasons,
+    )
+
+
+def recall_all(path: Path) -> list[Outcome]:
+    """The runs a directory stands for: itself if it is a record, else the real runs of a validation in it."""
+    if (path / "scenario.json").exists():
+        return [recall(path)]
+    inside = sorted(path.glob("live-*/"), key=lambda found: (len(found.name), found.name))
+    if not inside:
+        raise RecordError(str(path), "is neither a record (scenario.json) nor a validation (live-1, live-2, ...)")
+    return [recall(found) for found in inside]
+
+
+def story_of(path: Path) -> Story:
+    """The story a record or a validation was made of."""
+    inside = path if (path / "scenario.json").exists() else path / "live-1"
+    return story_from_json(read_record(inside).story)
+
+
+def _recorder(record: Record) -> Recorder:
+    recorder = Recorder(None)
+    recorder.tables = record.tables
+    recorder.window = record.window
+    return recorder
+
+
+def _so_far(record: Record) -> list[Metric]:
+    """Measure a run that did not end over the part of its window that was recorded."""
+    if record.window is None:
+        return []
+    recorder = _recorder(record)
+    last_s = max(record.samples["at_s"], default=record.window[0])
+    recorder.window = (record.window[0], min(record.window[1], last_s))
+    if recorder.window[1] <= recorder.window[0]:
+        return []
+    steps = record.steps
+    for row in zip(steps["container"], steps["finish_s"], steps["latency_s"], steps["cpu_wait_s"], strict=True):
+        if recorder.window[0] <= row[1] <= recorder.window[1]:
+            totals = recorder.totals.setdefault(row[0], StepTotals())
+            totals.steps_count += 1
+            totals.latency_s_sum += row[2]
+            totals.cpu_wait_s_sum += row[3]
+    return measure(story_from_json(record.story), recorder, {})
+
+
+def _harness(told: dict[str, Any]) -> Harness | None:
+    harness, load = told.get("harness"), told.get("other_load")
+    if not harness or not load:
+        return None
+    return Harness(harness["lag_s_p99"], load["cores_mean"], load["steal_ratio"])

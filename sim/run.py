@@ -1,0 +1,221 @@
+"""One run: a story on a machine in an environment, from the first start to the last stop.
+
+`perform` is the same for both worlds; `simulate` is the composition of the simulated one (its twin: `live/run.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import simpy
+
+from scenarios.story_json import story_to_json
+from sim.agents import Agent, Shared
+from sim.checks import Check, RecordTables, check_record
+from sim.compare import Harness
+from sim.goals import GoalResult, judge_goals
+from sim.grid import wait_for_grid_s
+from sim.machine import Died, Machine, ProcessKilled, Refused, Sample, Started
+from sim.metrics import Metric, measure
+from sim.physics.simulated_machine import SimulatedMachine
+from sim.policies.provider import LlmProvider
+from sim.policies.rate_limit import Limiter
+from sim.provenance import provenance
+from sim.record import Recorder, begin_record, write_json
+
+if TYPE_CHECKING:
+    from scenarios.story import Story
+    from sim.physics.host_profile import HostProfile
+    from sim.physics.variant import Variant
+
+# Between the last container's readiness and the first step: starting costs CPU, and its debt against the quota is to
+# be paid before anything is measured. Ten quota periods are plenty.
+SETTLE_S = 1.0
+# After the story's end, steps under way may finish and be reported for so long; then the containers are stopped.
+DRAIN_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to. `record` is its directory, or None where none was kept.
+
+    `harness` is how well a real run could be driven, and `comparable` with `reasons` whether it may be judged by.
+    """
+
+    world: str
+    metrics: tuple[Metric, ...]
+    goals: tuple[GoalResult, ...]
+    checks: tuple[Check, ...]
+    recorder: Recorder
+    record: Path | None
+    harness: Harness | None = None
+    comparable: bool = True
+    reasons: tuple[str, ...] = ()
+
+
+class Performance:
+    """A story being performed: its agents, its limits, and what must be written down while it goes on."""
+
+    def __init__(self, story: Story, machine: Machine, env: simpy.Environment, recorder: Recorder) -> None:
+        """Be ready to start; nothing happens before `play`."""
+        self._story = story
+        self._machine = machine
+        self._env = env
+        self._recorder = recorder
+        self._limiters = {spec.name: Limiter(env, spec) for spec in story.rate_limits}
+        self._providers = {spec.name: LlmProvider(env, spec) for spec in story.providers}
+        self._agents: list[Agent] = []
+        self._up: set[str] = set()
+        self._lost: set[str] = set()
+        self.up = {"agents": 0, "containers": 0}
+
+    def play(self) -> Generator[simpy.Event, Any, None]:
+        """Start everything, let the story happen, end everything."""
+        self._env.process(self._listen())
+        yield from self._start()
+        yield self._env.timeout(SETTLE_S)
+        begin_s = self._env.now
+        self._recorder.begin_window(begin_s, begin_s + self._story.duration_s)
+        yield from self._sample_all()
+        lives = self._let_live(begin_s + self._story.duration_s)
+        yield self._env.timeout(begin_s + self._story.duration_s - self._env.now)
+        yield from self._sample_all()
+        self._note_shared()
+        yield self._env.any_of([self._env.all_of(lives), self._env.timeout(DRAIN_S)])
+        yield self._env.all_of([self._machine.stop(name) for name in sorted(self._up)])
+
+    def _start(self) -> Generator[simpy.Event, Any, None]:
+        started_s = self._env.now
+        starts = [self._machine.start(container) for container in self._story.containers]
+        yield self._env.all_of(starts)
+        for start in starts:
+            outcome = start.value
+            if isinstance(outcome, Started):
+                self._up.add(outcome.container)
+                self._recorder.event(outcome.ready_s, "started", outcome.container, None, "")
+                self._recorder.gauge(outcome.ready_s, f"start_s.{outcome.container}", outcome.start_s)
+            elif isinstance(outcome, Refused):
+                self._recorder.event(self._env.now, "refused", outcome.container, None, outcome.reason)
+        self._recorder.gauge(self._env.now, "ready_s", self._env.now - started_s)
+
+    def _let_live(self, until_s: float) -> list[simpy.Event]:
+        """Bring every agent to life, and with them the heartbeat that writes down what they share."""
+        shared = Shared(self._limiters, self._providers, until_s)
+        self._agents = [
+            Agent(self._env, self._story, group, number, self._machine, shared)
+            for group in self._story.agents
+            for number in range(group.count)
+        ]
+        self._env.process(self._beat(until_s))
+        return [self._env.process(agent.live(self._recorder)) for agent in self._agents]
+
+    def _listen(self) -> Generator[simpy.Event, Any, None]:
+        """Write down what the machine says unasked."""
+        while True:
+            notice = yield self._machine.notices.get()
+            if isinstance(notice, Died):
+                self._lost.add(notice.container)
+                self._recorder.event(notice.happened_s, "died", notice.container, None, notice.cause)
+            elif isinstance(notice, ProcessKilled):
+                self._recorder.event(notice.happened_s, "process_killed", notice.container, notice.agent, notice.cause)
+
+    def _sample_all(self) -> Generator[simpy.Event, Any, None]:
+        answers = [self._machine.sample(name) for name in sorted(self._up - self._lost)]
+        yield self._env.all_of(answers)
+        for answer in answers:
+            if isinstance(answer.value, Sample):
+                self._recorder.sample(answer.value)
+
+    def _beat(self, until_s: float) -> Generator[simpy.Event, Any, None]:
+        """Note the shared levels once an interval, on the grid that containers sample on."""
+        self._note_shared()
+        interval_s = self._story.sample_interval_s
+        while self._env.now + interval_s < until_s:
+            yield self._env.timeout(wait_for_grid_s(self._env.now, interval_s))
+            self._note_shared()
+            self._recorder.flush()
+
+    def _note_shared(self) -> None:
+        self.up = {"agents": sum(agent.up for agent in self._agents), "containers": len(self._up - self._lost)}
+        now = self._env.now
+        note = self._recorder.gauge
+        for name, limiter in self._limiters.items():
+            tally = limiter.tally
+            note(now, f"bucket.{name}.granted_tokens", tally.granted_tokens)
+            note(now, f"bucket.{name}.level_tokens_min", limiter.level_tokens_min)
+            note(now, f"bucket.{name}.debt_tokens_max", tally.debt_tokens_max)
+            note(now, f"bucket.{name}.waiting_count", tally.waiting_count)
+            note(now, f"bucket.{name}.waits_count", tally.waits_count)
+            note(now, f"bucket.{name}.wait_s_sum", tally.wait_s_sum)
+        for name, provider in self._providers.items():
+            note(now, f"provider.{name}.calls_count", provider.tally.calls_count)
+            note(now, f"provider.{name}.refusals_count", provider.tally.refusals_count)
+            note(now, f"provider.{name}.cost_usd", provider.tally.cost_usd)
+        for what, count in self.up.items():
+            note(now, f"{what}_up_count", count)
+
+
+def perform(story: Story, machine: Machine, env: simpy.Environment, recorder: Recorder) -> dict[str, int]:
+    """Run a story to its end; how many agents and containers were alive then is returned."""
+    performance = Performance(story, machine, env, recorder)
+    env.run(until=env.process(performance.play()))
+    return performance.up
+
+
+def conclude(
+    story: Story, recorder: Recorder, up: dict[str, int]
+) -> tuple[list[Metric], list[GoalResult], list[Check]]:
+    """Measure a run that ended, judge its goals, check its invariants, and close its record."""
+    metrics = measure(story, recorder, up)
+    goals = judge_goals(story, metrics)
+    window = recorder.window or (0.0, 0.0)
+    checks = check_record(
+        RecordTables(**recorder.tables, story=story_to_json(story), window_start_s=window[0], window_end_s=window[1])
+    )
+    recorder.finish(
+        {
+            "window_start_s": window[0],
+            "window_end_s": window[1],
+            "metrics": [asdict(metric) for metric in metrics],
+            "goals": [asdict(goal) for goal in goals],
+            "checks": [asdict(check) for check in checks],
+        }
+    )
+    return metrics, goals, checks
+
+
+def simulate(  # The one composition of the simulated world.
+    story: Story,
+    *,
+    profile: HostProfile,
+    physics_seed: int = 0,
+    variant: Variant = "kernel",
+    other_load_cores: float = 0.0,
+    directory: Path | None = None,
+) -> Outcome:
+    """Run a story in virtual time; with `directory`, its record is kept there."""
+    if directory is not None:
+        physics = {"profile": profile.to_json(), "variant": variant, "other_load_cores": other_load_cores}
+        begin_record(directory, story, physics, {"workload": story.seed, "physics": physics_seed})
+        write_json(directory / "provenance.json", provenance("sim", profile, datetime.now(UTC)))
+    recorder = Recorder(directory)
+    env = simpy.Environment()
+    machine = SimulatedMachine(
+        env,
+        story,
+        recorder,
+        profile=profile,
+        physics_seed=physics_seed,
+        variant=variant,
+        other_load_cores=other_load_cores,
+    )
+    try:
+        up = perform(story, machine, env, recorder)
+        metrics, goals, checks = conclude(story, recorder, up)
+    finally:
+        recorder.abandon()
+    return Outcome("sim", tuple(metrics), tuple(goals), tuple(checks), recorder, directory)

@@ -1,0 +1,186 @@
+"""Validation: the same story, shrunk to this machine, run for real and simulated, and compared.
+
+The simulation is blind: its constants come from a host profile that was measured before, never from the runs it is
+judged by. It is then repeated with the other load that was measured during the real runs, and with physics
+deliberately broken (negative controls), which the comparison must catch. See design decisions in `docs/architecture.md`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scenarios.scale import changed_ratios, shrink
+from scenarios.story_json import story_to_json
+from sim.bands import BandRun, bands
+from sim.baseline import Baseline, key_of_story, load_baseline
+from sim.compare import ChangedRatio, Circumstances, Comparison, Harness, NegativeControl, compare
+from sim.physics.variant import BROKEN, Variant
+from sim.record import write_json
+from sim.run import Outcome, simulate
+
+if TYPE_CHECKING:
+    from scenarios.story import Story
+    from sim.physics.host_profile import HostProfile
+    from sim.worlds import Say, World
+
+# A run that was disturbed is made again at most so many times per validation.
+REPEATED_RUNS_MAX = 3
+# Physics seeds of a control: enough to see a difference of a tenth.
+CONTROL_REPLICATIONS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to validate and how often: `repeats_count` real runs, `replications_count` simulated ones."""
+
+    story: Story
+    repeats_count: int
+    replications_count: int
+    directory: Path
+    home: Path | None
+    profile: HostProfile
+
+
+def validate(plan: Plan, world: World, say: Say) -> Comparison:
+    """Run both worlds and compare them; everything is kept in the plan's directory."""
+    small = shrink(plan.story)
+    plan.directory.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    real = _real_runs(plan, small, world, say)
+    seconds_live = time.monotonic() - began
+    return judge(plan, small, real, seconds_live, say)
+
+
+def judge(plan: Plan, small: Story, real: Sequence[Outcome], seconds_live: float, say: Say) -> Comparison:
+    """Simulate a shrunk story, compare it with real runs that are there, and write the comparison down."""
+    say(f"simulating {small.name} {plan.replications_count} times")
+    began = time.monotonic()
+    blind = _simulations(plan, small, plan.replications_count, first=plan.directory / "sim-1")
+    seconds_simulated = time.monotonic() - began
+    used = [run for run in real if run.comparable] or list(real)
+    baseline = _baseline(plan, small)
+    comparison = _compare(used, blind, baseline, small)
+    harness = _harness(used)
+    load = harness.other_load_cores if harness else 0.0
+    say(f"simulating with the measured other load of {load:.2f} cores, and with broken physics")
+    given = _compare(used, _simulations(plan, small, plan.replications_count, load=load), baseline, small)
+    circumstances = Circumstances(
+        kind="validation",
+        scenario=small.name,
+        comparable=all(run.comparable for run in used),
+        reasons=tuple(dict.fromkeys(reason for run in used for reason in run.reasons)),
+        load_given=given,
+        live_runs=tuple(str(run.record) for run in used),
+        seconds_simulated=seconds_simulated,
+        seconds_live=seconds_live,
+        harness=harness,
+        changed_ratios=tuple(
+            ChangedRatio(ratio.name, ratio.full, ratio.shrunk) for ratio in changed_ratios(plan.story, small)
+        ),
+        negative_controls=tuple(_controls(plan, small, used, baseline)),
+    )
+    comparison = replace(comparison, circumstances=circumstances)
+    write_json(plan.directory / "comparison.json", comparison.to_json())
+    drawn = bands(
+        [_band_run(run) for run in used], [_band_run(run) for run in blind], interval_s=small.sample_interval_s
+    )
+    write_json(plan.directory / "bands.json", drawn)
+    return comparison
+
+
+def _real_runs(plan: Plan, small: Story, world: World, say: Say) -> list[Outcome]:
+    """Run the story for real as often as asked, and again where a run was disturbed."""
+    runs: list[Outcome] = []
+    wanted, made = plan.repeats_count, 0
+    while made < wanted:
+        made += 1
+        say(f"real run {made} of {wanted}: {small.duration_s:g} s")
+        run = world.run(small, directory=plan.directory / f"live-{made}", physics_seed=made, say=say)
+        runs.append(run)
+        if not run.comparable and wanted < plan.repeats_count + REPEATED_RUNS_MAX:
+            say(f"that run was disturbed ({run.reasons[0]}); it will be made again")
+            wanted += 1
+    return runs
+
+
+def _simulations(
+    plan: Plan,
+    small: Story,
+    count: int,
+    *,
+    load: float = 0.0,
+    variant: Variant = "kernel",
+    first: Path | None = None,
+) -> list[Outcome]:
+    """Simulate with so many physics seeds; the record of the first is kept where `first` says."""
+    return [
+        simulate(
+            small,
+            profile=plan.profile,
+            physics_seed=seed,
+            variant=variant,
+            other_load_cores=load,
+            directory=first if seed == 1 else None,
+        )
+        for seed in range(1, count + 1)
+    ]
+
+
+def _baseline(plan: Plan, small: Story) -> Baseline | None:
+    """The noise of earlier real runs of this story on this host."""
+    if plan.home is None:
+        return None
+    return load_baseline(plan.home, key_of_story(story_to_json(small)), plan.profile.name, excluding=plan.directory)
+
+
+def _compare(
+    real: Sequence[Outcome], simulated: Sequence[Outcome], baseline: Baseline | None, story: Story
+) -> Comparison:
+    return compare(
+        [run.metrics for run in real], [run.metrics for run in simulated], baseline=baseline, headline=story.headline
+    )
+
+
+def _harness(real: Sequence[Outcome]) -> Harness | None:
+    """The harness over all real runs: the worst lag and steal, the mean other load."""
+    told = [run.harness for run in real if run.harness is not None]
+    if not told:
+        return None
+    return Harness(
+        lag_s_p99=max(one.lag_s_p99 for one in told),
+        other_load_cores=sum(one.other_load_cores for one in told) / len(told),
+        steal_ratio=max(one.steal_ratio for one in told),
+    )
+
+
+def _controls(plan: Plan, small: Story, real: Sequence[Outcome], baseline: Baseline | None) -> list[NegativeControl]:
+    """Break the physics in each way this story could show, and see whether the comparison notices."""
+    controls = []
+    for variant, broken in BROKEN.items():
+        if not _shows(variant, small, real):
+            continue
+        comparison = _compare(real, _simulations(plan, small, CONTROL_REPLICATIONS, variant=variant), baseline, small)
+        furthest = comparison.furthest
+        detail = broken
+        if furthest is not None and furthest.error_ratio is not None:
+            detail += f"; furthest off: {furthest.name} by {100 * furthest.error_ratio:.0f} %"
+        controls.append(NegativeControl(variant, comparison.verdict == "does not agree", detail))
+    return controls
+
+
+def _shows(variant: Variant, small: Story, real: Sequence[Outcome]) -> bool:
+    """Whether a story has what a control breaks."""
+    if variant == "fluid_quota":
+        return any(container.cpus_limit is not None for container in small.containers)
+    if variant == "wrong_weights":
+        return len({container.cpu_shares for container in small.containers}) > 1
+    return any(metric.name == "oom_kill_count" and metric.value > 0 for run in real for metric in run.metrics)
+
+
+def _band_run(run: Outcome) -> BandRun:
+    window = run.recorder.window or (0.0, 0.0)
+    return BandRun(run.recorder.tables["samples"], run.recorder.tables["steps"], window[0], window[1])

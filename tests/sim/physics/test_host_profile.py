@@ -1,0 +1,68 @@
+"""Host profiles: read, written, interpolated, refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from sim.errors import ProfileError
+from sim.physics.host_profile import REFERENCE, load_profile, profile_from_json
+
+
+def test_profile_survives_writing_and_reading(tmp_path: Path) -> None:
+    """What is written reads back equal, the numbers of starts as numbers again."""
+    profile = load_profile(None)
+    (tmp_path / "p.json").write_text(json.dumps(profile.to_json()), encoding="utf-8")
+
+    assert profile == load_profile(tmp_path / "p.json")
+
+
+def test_every_constant_of_the_reference_names_its_origin() -> None:
+    """No number ships without the way it was measured."""
+    profile = load_profile(None)
+    constants = {
+        name for name in profile.to_json() if name.endswith(("_s", "_s_mean", "_bytes", "_per_byte", "_by_concurrency"))
+    }
+
+    assert set() == constants - set(profile.origin)
+
+
+def test_missing_profile_falls_back_to_the_reference(tmp_path: Path) -> None:
+    """A host that was never measured is simulated with the reference constants."""
+    assert load_profile(REFERENCE) == load_profile(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(("concurrency", "start_s"), [(1, 0.1), (2, 0.2), (3, 0.3), (4, 0.4), (8, 0.8)])
+def test_starts_slow_each_other(concurrency: int, start_s: float) -> None:
+    """Between measured points the time is on the straight line, beyond the last it grows in proportion."""
+    profile = dataclasses.replace(load_profile(None), start_s_by_concurrency={1: 0.1, 4: 0.4})
+
+    assert start_s == pytest.approx(profile.start_s(concurrency))
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "is not a JSON object"),
+        ("{}", "lacks name"),
+    ],
+)
+def test_damaged_profile_is_named(tmp_path: Path, text: str, what: str) -> None:
+    """A profile that cannot be used is one line with the file and what to do."""
+    path = tmp_path / "p.json"
+    path.write_text(text, encoding="utf-8")
+
+    with pytest.raises(ProfileError) as problem:
+        load_profile(path)
+    assert str(problem.value).startswith(f"{path} {what}")
+    assert str(problem.value).endswith("measure this host anew with `tonnage measure-host`")
+
+
+def test_unknown_constant_is_refused() -> None:
+    """A key from another version is named, not ignored."""
+    with pytest.raises(ProfileError, match="has the unknown key tock_s"):
+        profile_from_json({**load_profile(None).to_json(), "tock_s": 1}, "p.json")

@@ -1,0 +1,162 @@
+"""The CPUs at kernel resolution: quota, slices, weights, pulling, counters."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+import simpy
+
+from sim.physics.cpu import GroupLimits, Task
+from sim.physics.host_profile import HostProfile, load_profile
+from sim.physics.kernel_cpu import KernelCpu
+
+# The closed forms below are for a kernel without granularity: fine ticks and slices stand in for it.
+FINE = dataclasses.replace(load_profile(None), tick_s=1e-4, slice_s=1e-3, base_slice_s=1e-4)
+REAL = dataclasses.replace(load_profile(None), tick_s=0.004, slice_s=0.005, base_slice_s=0.0014)
+
+
+def no_phase(_name: str) -> float:
+    """Let every grid begin at zero."""
+    return 0.0
+
+
+def machine(env: simpy.Environment, cores_count: int, profile: HostProfile = FINE) -> KernelCpu:
+    """Cores whose ticks and periods begin at time zero."""
+    return KernelCpu(env, profile, cores_count, no_phase)
+
+
+def burn(env: simpy.Environment, cpu: KernelCpu, demands: list[tuple[str, float]]) -> list[float]:
+    """Wake one task per demand at time zero; when each finished is returned, in the order of the demands."""
+    times = [0.0] * len(demands)
+
+    def note(position: int) -> Callable[[], None]:
+        def finished() -> None:
+            times[position] = env.now
+
+        return finished
+
+    for position, (group, cpu_s) in enumerate(demands):
+        cpu.run(Task(group), cpu_s, note(position))
+    env.run(until=60)
+    return times
+
+
+@pytest.mark.parametrize(("need_s", "finish_s"), [(0.010, 0.010), (0.050, 0.210), (0.100, 0.420)])
+def test_quota_stops_until_the_next_period(env: simpy.Environment, need_s: float, finish_s: float) -> None:
+    """One thread under 20 ms each 100 ms in a fresh period: full speed until spent, then a standstill."""
+    cpu = machine(env, 1)
+    cpu.add_group("a", GroupLimits(0.2, 1024, None))
+
+    assert [pytest.approx(finish_s, abs=0.0015 if need_s < 0.1 else 0.021)] == burn(env, cpu, [("a", need_s)])
+
+
+def test_overrun_at_a_coarse_tick_is_paid_back(env: simpy.Environment) -> None:
+    """With 4 ms ticks a period may run over its quota, but ten periods together do not."""
+    cpu = machine(env, 1, REAL)
+    cpu.add_group("a", GroupLimits(0.2, 1024, None))
+    cpu.run(Task("a"), 10.0, lambda: None)
+    env.run(until=1.0)
+
+    assert 0.2 == pytest.approx(cpu.counters("a").cpu_s, abs=0.005)
+
+
+def test_throttling_is_counted(env: simpy.Environment) -> None:
+    """A thread that always wants more is throttled in every period, for all the time it does not run."""
+    cpu = machine(env, 1)
+    cpu.add_group("a", GroupLimits(0.3, 1024, None))
+    cpu.run(Task("a"), 10.0, lambda: None)
+    env.run(until=2.05)
+    counters = cpu.counters("a")
+
+    assert (20, 20) == (counters.periods_count, counters.throttled_periods_count)
+    assert 1.4 == pytest.approx(counters.throttled_s, abs=0.02)
+
+
+def test_idle_container_counts_no_periods(env: simpy.Environment) -> None:
+    """The period timer rests while nobody draws on the quota."""
+    cpu = machine(env, 1)
+    cpu.add_group("a", GroupLimits(0.5, 1024, None))
+    burn(env, cpu, [("a", 0.01)])
+
+    assert 2 >= cpu.counters("a").periods_count
+
+
+def test_unlimited_tasks_share_a_core_equally(env: simpy.Environment) -> None:
+    """Two equal demands on one core finish together, within a tick of twice the time."""
+    cpu = machine(env, 1, REAL)
+    cpu.add_group("a", GroupLimits(None, 1024, None))
+
+    first, second = sorted(burn(env, cpu, [("a", 0.1), ("a", 0.1)]))
+    assert 0.2 == pytest.approx(second)
+    assert 0.2 - first <= 0.005
+
+
+def test_weights_share_a_core(env: simpy.Environment) -> None:
+    """On one core 1024 against 256 shares is four to one while both want it."""
+    cpu = machine(env, 1, REAL)
+    cpu.add_group("a", GroupLimits(None, 1024, None))
+    cpu.add_group("b", GroupLimits(None, 256, None))
+    cpu.run(Task("a"), 10.0, lambda: None)
+    cpu.run(Task("b"), 10.0, lambda: None)
+    env.run(until=4.0)
+
+    assert 0.8 == pytest.approx(cpu.counters("a").cpu_s / 4.0, abs=0.01)
+
+
+def test_woken_tasks_take_idle_cores(env: simpy.Environment) -> None:
+    """Two tasks on two cores do not wait for each other; a third shares, and a core that falls idle pulls it over."""
+    cpu = machine(env, 2, REAL)
+    cpu.add_group("a", GroupLimits(None, 1024, None))
+
+    assert 0.15 == pytest.approx(max(burn(env, cpu, [("a", 0.1), ("a", 0.1), ("a", 0.1)])), abs=0.01)
+
+
+def test_cpuset_is_kept(env: simpy.Environment) -> None:
+    """Two tasks bound to one core of two need the sum of their times."""
+    cpu = machine(env, 2, REAL)
+    cpu.add_group("a", GroupLimits(None, 1024, (1,)))
+
+    assert 0.2 == pytest.approx(max(burn(env, cpu, [("a", 0.1), ("a", 0.1)])))
+
+
+def test_cancelled_task_is_not_heard_of_again(env: simpy.Environment) -> None:
+    """A cancelled task gives its core away and is never done."""
+    cpu = machine(env, 1, REAL)
+    cpu.add_group("a", GroupLimits(None, 1024, None))
+    log: list[str] = []
+    doomed = Task("a")
+    cpu.run(doomed, 1.0, lambda: log.append("doomed"))
+    cpu.run(Task("a"), 0.1, lambda: log.append(f"other at {env.now:.2f}"))
+    cpu.cancel(doomed)
+    env.run(until=5)
+
+    assert ["other at 0.10"] == log
+
+
+def test_new_limit_holds_from_now_on(env: simpy.Environment) -> None:
+    """Halving a quota while it runs halves what is used from then on, and the counters go on."""
+    cpu = machine(env, 1)
+    cpu.add_group("a", GroupLimits(0.4, 1024, None))
+    cpu.run(Task("a"), 100.0, lambda: None)
+    env.run(until=10)
+    before = cpu.counters("a")
+    cpu.set_limits("a", GroupLimits(0.2, 1024, None))
+    env.run(until=20)
+    after = cpu.counters("a")
+
+    assert 4.0 == pytest.approx(before.cpu_s, rel=0.01)
+    assert 2.0 == pytest.approx(after.cpu_s - before.cpu_s, rel=0.03)
+    assert after.periods_count > before.periods_count
+
+
+def test_cpu_time_is_conserved(env: simpy.Environment) -> None:
+    """What finishes has burnt exactly its demand, throttled and moved about as it may have been."""
+    cpu = machine(env, 2, REAL)
+    cpu.add_group("a", GroupLimits(0.7, 1024, None))
+    demands = [0.013 * (1 + position % 7) for position in range(40)]
+    finished = burn(env, cpu, [("a", need) for need in demands])
+
+    assert all(time > 0 for time in finished)
+    assert sum(demands) == pytest.approx(cpu.counters("a").cpu_s, abs=1e-6)
