@@ -1,0 +1,1 @@
+"""The same story on a real Docker engine, in real time."""

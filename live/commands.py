@@ -1,0 +1,90 @@
+"""Commands of the live layer: measure-host and doctor.
+
+As in every layer a command parses and prints; the work is one call that tests make too.
+Docker is imported inside a command, so that the others work without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from live.errors import EngineMissing
+from sim.commands import JsonOption, say, show, show_json
+
+if TYPE_CHECKING:
+    from live.doctor import Finding
+
+MISSING_WORLD = 3
+MARKS = {"fine": "ok", "note": "note", "warning": "warning", "error": "ERROR"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add this layer's commands to the front door."""
+
+    @app.command("measure-host")
+    def measure_host(as_json: JsonOption = False) -> None:
+        """Measure this machine's physics constants with real containers; takes about half a minute."""
+        _measure_host(as_json=as_json)
+
+    @app.command()
+    def doctor(
+        fix: Annotated[bool, typer.Option("--fix", help="Remove what crashed runs left on the engine.")] = False,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Say whether this machine is fit for live runs, what was left behind, and how near the walls are."""
+        _doctor(fix=fix, as_json=as_json)
+
+
+def _measure_host(*, as_json: bool) -> None:
+    import contextlib
+
+    from live.engine import connect
+    from live.host_profile import measure_host
+    from sim.places import host_profile
+    from sim.record import write_json
+
+    with contextlib.closing(connect()) as client:
+        profile = measure_host(client, say)
+    path = host_profile()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, profile.to_json())
+    if as_json:
+        show_json({"kind": "host-profile", "profile": profile.to_json(), "path": str(path)})
+        return
+    for name, value in profile.to_json().items():
+        if name != "origin":
+            show(f"{name:<26} {value}  {profile.origin.get(name, '')}".rstrip())
+    show(f"kept in {path}")
+
+
+def _doctor(*, fix: bool, as_json: bool) -> None:
+    from live.engine import connect
+    from live.doctor import findings, findings_without_engine, mend
+
+    try:
+        client = connect()
+    except EngineMissing as problem:
+        _tell(findings_without_engine(problem), [], as_json=as_json)
+        raise typer.Exit(MISSING_WORLD) from None
+    try:
+        done = mend(client) if fix else []
+        found = findings(client)
+    finally:
+        client.close()
+    _tell(found, done, as_json=as_json)
+    if any(finding.severity == "error" for finding in found):
+        raise typer.Exit(1)
+
+
+def _tell(found: list[Finding], done: list[str], *, as_json: bool) -> None:
+    if as_json:
+        show_json({"kind": "doctor", "findings": [asdict(finding) for finding in found], "done": done})
+        return
+    for line in done:
+        show(line)
+    for finding in found:
+        remedy = f" ({finding.remedy})" if finding.remedy else ""
+        show(f"{MARKS[finding.severity]:<8} {finding.kind}: {finding.text}{remedy}")

@@ -1,0 +1,34 @@
+"""Whether a live run may be compared with a prediction, by bounds on what disturbed it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from live.lag import LagSummary
+    from live.other_load import OtherLoad
+
+# About one tick of a 250 Hz kernel: below it the driver reacts within the kernel's own grain.
+LAG_S_P99_MAX = 0.005
+
+# On two cores 5 % of the machine, which shifts means by no more than two real runs differ (1-3 %).
+# One whole core of other load more than doubled them (measured on 2 cores, 2026-11).
+OTHER_LOAD_CORES_MAX = 0.10
+
+# Time the hypervisor took away: within the same 1-3 % that two real runs differ by.
+STEAL_RATIO_MAX = 0.02
+
+
+def disturbances(lag: LagSummary, load: OtherLoad | None, unreadable: str) -> list[str]:
+    """Why the run is not comparable, each reason with its figure and its bound; none where it is."""
+    reasons = []
+    if lag.lag_s_p99 > LAG_S_P99_MAX:
+        reasons.append(f"the driver was late: {lag.lag_s_p99 * 1e3:.1f} ms at the 99th percentile, bound 5 ms")
+    if load is None:
+        reasons.append(f"other load is not known: {unreadable or 'the run was too short to measure it'}")
+        return reasons
+    if load.cores_mean > OTHER_LOAD_CORES_MAX:
+        reasons.append(f"other load took {load.cores_mean:.2f} cores, bound {OTHER_LOAD_CORES_MAX:.2f}")
+    if load.steal_ratio > STEAL_RATIO_MAX:
+        reasons.append(f"the hypervisor took {load.steal_ratio:.1%} of the CPU, bound {STEAL_RATIO_MAX:.0%}")
+    return reasons

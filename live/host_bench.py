@@ -1,0 +1,255 @@
+"""The experiments behind a host profile, each with real containers and through the port's own verbs.
+
+Every experiment is a SimPy process that returns what it measured. CPU is taken from the containers' own counters,
+which the kernel keeps exactly, between two samples; times from the worker's clock or the run's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from statistics import mean, median
+from typing import TYPE_CHECKING, Any
+
+from live.errors import EngineRefused
+from scenarios.story import Container, Host, LiveScale, Story
+from sim.machine import Compute, Finished, Hold, Lost, Program, Release, Sample, Sleep, Started, Step, StepDone
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import simpy
+
+    from live.docker_machine import DockerMachine
+    from live.real_time import LiveEnvironment
+    from sim.machine import Work
+
+MIB = 1024 * 1024
+HOST = "local"
+FOREVER_S = 1e9
+
+# How many starts at once, and how often each: enough for a mean within about 5 %, in about ten seconds.
+STARTS = {1: 5, 2: 3, 4: 2, 8: 1}
+
+SAMPLE_INTERVAL_S = 0.1
+IDLE_S = 3.0
+SETTLE_S = 0.3
+AGENTS_COUNT = 4
+STEPS_COUNT = 300
+STEP_CPU_S = 0.001
+STEP_THINK_S = 0.002
+SUBMITS_COUNT = 150
+SLEEPS_COUNT = 200
+SLEEP_S = 0.005
+TOUCH_BYTES = 128 * MIB
+TOUCHES_COUNT = 5
+OOM_BYTES_LIMIT = 64 * MIB
+OOM_KILLS_COUNT = 5
+OOM_LEAD_S = 0.05
+SPAWNS_COUNT = 8
+
+Measuring = "Generator[simpy.Event, Any, dict[str, float]]"
+
+
+@dataclass(slots=True)
+class Collected:
+    """An observer that keeps everything: a bench is short."""
+
+    steps: list[StepDone] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+
+    def step(self, done: StepDone) -> None:
+        """Keep a step."""
+        self.steps.append(done)
+
+    def sample(self, sample: Sample) -> None:
+        """Keep a sample."""
+        self.samples.append(sample)
+
+
+def bench_story(cpus_count: int, memory_bytes: int) -> Story:
+    """A story of nothing but a host, for a machine that is only measured."""
+    return Story(
+        name="measure-host",
+        purpose="Measures this host's constants.",
+        source="",
+        seed=0,
+        duration_s=120.0,
+        sample_interval_s=SAMPLE_INTERVAL_S,
+        hosts=(Host(HOST, float(cpus_count), memory_bytes, 0, 0, None),),
+        containers=(),
+        agents=(),
+        rate_limits=(),
+        providers=(),
+        goals=(),
+        headline=(),
+        live_scale=LiveScale(1.0, 1.0, 1.0),
+        live_able=True,
+    )
+
+
+def _container(name: str, memory_bytes_limit: int | None = None) -> Container:
+    return Container(name, HOST, None, memory_bytes_limit, memory_bytes_limit, 1024, None, 64, 2.0)
+
+
+class HostBench:
+    """Runs the experiments, one after another, on a machine that has nothing else to do."""
+
+    def __init__(self, env: LiveEnvironment, machine: DockerMachine, collected: Collected) -> None:
+        """Be ready; nothing is started."""
+        self._env = env
+        self._machine = machine
+        self._collected = collected
+
+    # Life of containers.
+
+    def starts(self, count: int, rounds: int) -> Generator[simpy.Event, Any, dict[str, float]]:
+        """Start `count` containers at once, several times over: `create_s`, `start_s`, `ready_s`, `stop_s`, means."""
+        create_s: list[float] = []
+        start_s: list[float] = []
+        ready_s: list[float] = []
+        stop_s: list[float] = []
+        for _ in range(rounds):
+            names = [f"start-{number}" for number in range(count)]
+            answers = yield self._env.all_of([self._machine.start(_container(name)) for name in names])
+            started = {answer.container: answer for answer in map(_expect_started, answers.values())}
+            for live in self._machine.containers_up:
+                create_s.append(live.create_s)
+                start_s.append(started[live.name].start_s - live.create_s)
+                ready_s.append(max(0.0, started[live.name].ready_s - live.started_s))
+            began_s = self._env.now
+            yield self._env.all_of([self._machine.stop(name) for name in names])
+            stop_s.append(self._env.now - began_s)
+        return {"create_s": mean(create_s), "start_s": mean(start_s), "ready_s": mean(ready_s), "stop_s": mean(stop_s)}
+
+    def up(self, name: str, memory_bytes_limit: int | None = None) -> Generator[simpy.Event, Any, None]:
+        """Have a container to measure in, and let its start be over."""
+        _expect_started((yield self._machine.start(_container(name, memory_bytes_limit))))
+        yield self._env.timeout(SETTLE_S)
+
+    # Costs of the worker itself.
+
+    def memory(self, name: str) -> Generator[simpy.Event, Any, dict[str, float]]:
+        """What the supervisor and each further agent process occupy."""
+        alone = yield from self._counters(name)
+        steps = tuple(Step(index, None, STEP_THINK_S, (Compute(STEP_CPU_S, 1),)) for index in range(20))
+        for number in range(AGENTS_COUNT):
+            yield from self._run(name, f"resident/{number}", steps)
+        crowded = yield from self._counters(name)
+        each = (crowded.memory_bytes - alone.memory_bytes) / AGENTS_COUNT
+        return {"supervisor_memory_bytes": float(alone.memory_bytes), "agent_memory_bytes": each}
+
+    def idling(self, name: str) -> Generator[simpy.Event, Any, dict[str, float]]:
+        """CPU per sample that the container takes of its own accord."""
+        before = yield from self._counters(name)
+        yield self._env.timeout(IDLE_S)
+        after = yield from self._counters(name)
+        # The closing question is a sample too, read just before its own cost shows.
+        return {"sample_cpu_s": (after.cpu_s - before.cpu_s) / (self._samples_count(name, before, after) + 1)}
+
+    def steps(self, name: str, sample_cpu_s: float) -> Generator[simpy.Event, Any, dict[str, float]]:
+        """CPU per step beyond what the step asked for."""
+        steps = tuple(Step(index, None, STEP_THINK_S, (Compute(STEP_CPU_S, 1),)) for index in range(STEPS_COUNT))
+        yield from self._run(name, "stepping", steps[:1])
+        used_s = yield from self._cpu_of(name, sample_cpu_s, [("stepping", steps)])
+        return {"step_cpu_s": max(0.0, used_s / STEPS_COUNT - STEP_CPU_S)}
+
+    def submits(
+        self, name: str, sample_cpu_s: float, step_cpu_s: float
+    ) -> Generator[simpy.Event, Any, dict[str, float]]:
+        """CPU per program handed over, and how long after its end the driver knows."""
+        step = Step(0, None, 0.0, (Compute(STEP_CPU_S, 1),))
+        before = yield from self._counters(name)
+        notices_s = []
+        for _ in range(SUBMITS_COUNT):
+            finished = yield from self._run(name, "stepping", (step,))
+            notices_s.append(self._env.now - finished.finish_s)
+        after = yield from self._counters(name)
+        used_s = self._used_s(name, before, after, sample_cpu_s)
+        return {
+            "submit_cpu_s": max(0.0, used_s / SUBMITS_COUNT - STEP_CPU_S - step_cpu_s),
+            "notice_s": mean(notices_s),
+        }
+
+    def sleeps(self, name: str) -> Generator[simpy.Event, Any, dict[str, float]]:
+        """How late a sleeper wakes."""
+        steps = tuple(Step(index, None, SLEEP_S, (Sleep(SLEEP_S),)) for index in range(SLEEPS_COUNT))
+        seen = len(self._collected.steps)
+        yield from self._run(name, "sleeping", steps)
+        late_s = [done.finish_s - done.due_s - SLEEP_S for done in self._collected.steps[seen:]]
+        return {"wake_s": mean(late_s)}
+
+    def spawns(self, name: str) -> Generator[simpy.Event, Any, dict[str, float]]:
+        """How much longer an agent's first program takes than its second: the time its process needs to be there."""
+        step = (Step(0, None, 0.0, ()),)
+        took_s: tuple[list[float], list[float]] = ([], [])
+        for number in range(SPAWNS_COUNT):
+            for times in took_s:
+                began_s = self._env.clock()
+                finished = yield from self._run(name, f"spawned/{number}", step)
+                times.append(finished.finish_s - began_s)
+        return {"respawn_s": max(0.0, median(took_s[0]) - median(took_s[1]))}
+
+    # Memory.
+
+    def touches(self, name: str, sample_cpu_s: float) -> Generator[simpy.Event, Any, dict[str, float]]:
+        """CPU per byte to touch memory and to give it back."""
+        works: dict[str, Work] = {"touch_s": Hold(TOUCH_BYTES, leak=False), "release_s": Release()}
+        used_s: dict[str, list[float]] = {what: [] for what in works}
+        for _ in range(TOUCHES_COUNT):
+            for what, work in works.items():
+                step = (Step(0, None, 0.0, (work,)),)
+                used_s[what].append((yield from self._cpu_of(name, sample_cpu_s, [("touching", step)])))
+        return {what: median(times) / TOUCH_BYTES for what, times in used_s.items()}
+
+    def oom_kills(self, name: str, touch_s_per_byte: float) -> Generator[simpy.Event, Any, dict[str, float]]:
+        """How long after a process ran into the limit the driver hears that it was killed."""
+        took_s = []
+        for number in range(OOM_KILLS_COUNT):
+            before = yield from self._counters(name)
+            due_s = self._env.clock() + OOM_LEAD_S
+            step = Step(0, due_s, 0.0, (Hold(4 * OOM_BYTES_LIMIT, leak=False),))
+            outcome = yield self._machine.submit(name, Program(f"greedy/{number}", (step,), FOREVER_S))
+            if not isinstance(outcome, Lost):
+                raise EngineRefused("kill a process at its memory limit", str(outcome))
+            room_bytes = OOM_BYTES_LIMIT - before.memory_raw_bytes
+            took_s.append(self._env.now - due_s - room_bytes * touch_s_per_byte)
+        return {"oom_kill_s": max(0.0, median(took_s))}
+
+    # How.
+
+    def _run(self, name: str, agent: str, steps: tuple[Step, ...]) -> Generator[simpy.Event, Any, Finished]:
+        outcome = yield self._machine.submit(name, Program(agent, steps, FOREVER_S))
+        if not isinstance(outcome, Finished):
+            raise EngineRefused("run a program in a container", str(outcome))
+        return outcome
+
+    def _counters(self, name: str) -> Generator[simpy.Event, Any, Sample]:
+        sample = yield self._machine.sample(name)
+        if not isinstance(sample, Sample):
+            raise EngineRefused("sample a container", str(sample))
+        return sample
+
+    def _cpu_of(
+        self, name: str, sample_cpu_s: float, programs: list[tuple[str, tuple[Step, ...]]]
+    ) -> Generator[simpy.Event, Any, float]:
+        before = yield from self._counters(name)
+        for agent, steps in programs:
+            yield from self._run(name, agent, steps)
+        after = yield from self._counters(name)
+        return self._used_s(name, before, after, sample_cpu_s)
+
+    def _used_s(self, name: str, before: Sample, after: Sample, sample_cpu_s: float) -> float:
+        """CPU between two samples, less what sampling took: its own, and the reading of the first of the two."""
+        samples_count = self._samples_count(name, before, after) + 1
+        return after.cpu_s - before.cpu_s - samples_count * sample_cpu_s
+
+    def _samples_count(self, name: str, before: Sample, after: Sample) -> int:
+        return sum(
+            sample.container == name and before.at_s < sample.at_s < after.at_s for sample in self._collected.samples
+        )
+
+
+def _expect_started(outcome: object) -> Started:
+    if not isinstance(outcome, Started):
+        raise EngineRefused("start a container", str(outcome))
+    return outcome

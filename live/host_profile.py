@@ -1,0 +1,126 @@
+"""Measures the physics constants of this machine: what `tonnage measure-host` does, in well under a minute."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from live.host_bench import (
+    AGENTS_COUNT,
+    IDLE_S,
+    OOM_KILLS_COUNT,
+    SLEEPS_COUNT,
+    SPAWNS_COUNT,
+    STARTS,
+    STEPS_COUNT,
+    SUBMITS_COUNT,
+    TOUCHES_COUNT,
+    Collected,
+    HostBench,
+    OOM_BYTES_LIMIT,
+    bench_story,
+)
+from live.kernel_constants import kernel_constants
+from live.run import held, staged
+from sim.physics.host_profile import HostProfile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    import docker
+    import simpy
+
+    from live.run import Held
+
+    Say = Callable[[str], None]
+    Measured = dict[str, float]
+
+# How each measured constant was found, as a person would want to read it beside the figure.
+ORIGINS = {
+    "create_s_mean": f"mean of {STARTS[1]} creates, one at a time",
+    "start_s_by_concurrency": "mean engine time of one start by how many were started at once, creates apart",
+    "ready_s_mean": f"start returned to supervisor's first word, mean of {STARTS[1]}, no CPU limit",
+    "stop_s_mean": f"stop asked to container removed, mean of {STARTS[1]}, one at a time",
+    "supervisor_memory_bytes": "memory of a container without agents, its own sample",
+    "agent_memory_bytes": f"what each of {AGENTS_COUNT} agents that had worked added to it",
+    "touch_s_per_byte": f"container CPU to hold 128 MiB, median of {TOUCHES_COUNT}",
+    "release_s_per_byte": f"container CPU to give 128 MiB back, median of {TOUCHES_COUNT}",
+    "step_cpu_s": f"container CPU beyond the demand, {STEPS_COUNT} steps of 1 ms in one program",
+    "submit_cpu_s": f"container CPU beyond the step, {SUBMITS_COUNT} programs of one step",
+    "sample_cpu_s": f"container CPU per own sample over {IDLE_S:.0f} s of idling",
+    "wake_s_mean": f"lateness of {SLEEPS_COUNT} sleeps of 5 ms, mean",
+    "notice_s_mean": f"step's end on the worker's clock to outcome in the driver, mean of {SUBMITS_COUNT}",
+    "oom_kill_s_mean": f"limit reached to loss known in the driver, median of {OOM_KILLS_COUNT}",
+    "respawn_s_mean": f"an agent's first program less its second, medians of {SPAWNS_COUNT}",
+}
+
+
+def measure_host(client: docker.DockerClient, say: Say) -> HostProfile:
+    """Measure this machine with real containers; raises EngineBusy and EngineRefused, and leaves nothing behind."""
+    with held(client, say) as engine:
+        story = bench_story(int(engine.info["NCPU"]), int(engine.info["MemTotal"]))
+        collected = Collected()
+        with staged(engine, story, collected, say) as stage:
+            bench = HostBench(stage.env, stage.machine, collected)
+            measured = stage.env.run(until=stage.env.process(_measure(bench, say)))
+        return _profile(engine, measured)
+
+
+def _measure(bench: HostBench, say: Say) -> Generator[simpy.Event, Any, dict[str, Any]]:
+    """All experiments, the later ones with what the earlier found."""
+    starts: dict[int, Measured] = {}
+    for count, rounds in STARTS.items():
+        say(f"starting {count} at once, {rounds} times")
+        starts[count] = yield from bench.starts(count, rounds)
+    say("memory and CPU of the worker")
+    yield from bench.up("quiet")
+    found: Measured = yield from bench.idling("quiet")
+    found |= yield from bench.memory("quiet")
+    found |= yield from bench.steps("quiet", found["sample_cpu_s"])
+    found |= yield from bench.submits("quiet", found["sample_cpu_s"], found["step_cpu_s"])
+    say("sleeping, forking, touching memory")
+    found |= yield from bench.sleeps("quiet")
+    found |= yield from bench.spawns("quiet")
+    found |= yield from bench.touches("quiet", found["sample_cpu_s"])
+    say("running out of memory")
+    yield from bench.up("tight", OOM_BYTES_LIMIT)
+    found |= yield from bench.oom_kills("tight", found["touch_s"])
+    return {**found, "starts": starts}
+
+
+def _profile(engine: Held, found: dict[str, Any]) -> HostProfile:
+    info = engine.info
+    starts: dict[int, Measured] = found["starts"]
+    create_s = starts[1]["create_s"]
+    is_this_kernel = platform.system() == "Linux" and info["KernelVersion"] == platform.release()
+    kernel = kernel_constants(int(info["NCPU"]), is_this_kernel=is_this_kernel)
+    return HostProfile(
+        name=info["Name"],
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        kernel=info["KernelVersion"],
+        engine=info["ServerVersion"],
+        cgroup_version=int(info.get("CgroupVersion", "1")),
+        cpus_count=int(info["NCPU"]),
+        memory_bytes=int(info["MemTotal"]),
+        create_s_mean=create_s,
+        # What creating takes longer when it is not alone is kept here, so that the two add up to what was seen.
+        start_s_by_concurrency={
+            count: means["start_s"] + means["create_s"] - create_s for count, means in starts.items()
+        },
+        ready_s_mean=starts[1]["ready_s"],
+        stop_s_mean=starts[1]["stop_s"],
+        supervisor_memory_bytes=round(found["supervisor_memory_bytes"]),
+        agent_memory_bytes=round(found["agent_memory_bytes"]),
+        touch_s_per_byte=found["touch_s"],
+        release_s_per_byte=found["release_s"],
+        step_cpu_s=found["step_cpu_s"],
+        submit_cpu_s=found["submit_cpu_s"],
+        sample_cpu_s=found["sample_cpu_s"],
+        wake_s_mean=found["wake_s"],
+        notice_s_mean=found["notice_s"],
+        oom_kill_s_mean=found["oom_kill_s"],
+        respawn_s_mean=found["respawn_s"],
+        origin=ORIGINS | {name: constant.origin for name, constant in kernel.items()},
+        **{name: constant.value_s for name, constant in kernel.items()},
+    )

@@ -1,0 +1,112 @@
+"""Finds and removes what a crashed run left on an engine; nothing without our labels is ever touched.
+
+A run removes what it made in any ending it lives to see. After a `kill -9` its containers end by themselves,
+because their stdin closes, and lie there until somebody removes them.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from live import labels
+from live.engine import engine_errors
+from live.labels import RunLabels, read_labels
+from live.owner import is_gone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import docker
+
+# Removals under way at once: the engine is no faster with more.
+REMOVALS_MAX = 8
+
+# A removal can be refused because another is under way; what is still there after three is reported.
+REMOVAL_ROUNDS_MAX = 3
+
+Kind = Literal["container", "network", "volume"]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """An object on the engine that carries our labels. `running` is only ever true of a container."""
+
+    kind: Kind
+    engine_id: str
+    name: str
+    running: bool
+    owner_labels: RunLabels | None
+    run: str
+
+    def is_leftover(self) -> bool:
+        """Whether nobody will look after it; where its labels are not whole nobody can be asked, so it stays."""
+        known = self.owner_labels
+        return known is not None and is_gone(known.owner, known.lease_until_s)
+
+
+def labelled(client: docker.DockerClient, run: str | None = None) -> list[Labelled]:
+    """Everything on the engine that carries our labels, of one run or of all."""
+    filters = {"label": labels.RUN if run is None else f"{labels.RUN}={run}"}
+    found = [
+        *(
+            _labelled("container", raw, raw["Id"], raw["Names"][0].lstrip("/"))
+            for raw in client.api.containers(all=True, filters=filters)
+        ),
+        *(_labelled("network", raw, raw["Id"], raw["Name"]) for raw in client.api.networks(filters=filters)),
+        *(
+            _labelled("volume", raw, raw["Name"], raw["Name"])
+            for raw in client.api.volumes(filters=filters)["Volumes"] or ()
+        ),
+    ]
+    # The engine filtered already; asking again here keeps a filter that an engine ignores from being harmful.
+    return [thing for thing in found if thing.run and run in {None, thing.run}]
+
+
+def find_leftovers(client: docker.DockerClient) -> list[Labelled]:
+    """What runs left whose owner is gone."""
+    return [thing for thing in labelled(client) if thing.is_leftover()]
+
+
+def remove(client: docker.DockerClient, things: Iterable[Labelled]) -> list[str]:
+    """Remove these; the names of what could not be removed."""
+    waiting = list(things)
+    with ThreadPoolExecutor(REMOVALS_MAX) as pool:
+        for kind in ("container", "network", "volume"):
+            of_kind = [thing for thing in waiting if thing.kind == kind]
+            tuple(pool.map(lambda thing: _remove_one(client, thing), of_kind))
+    wanted = {(thing.kind, thing.engine_id) for thing in waiting}
+    return [thing.name for thing in labelled(client) if (thing.kind, thing.engine_id) in wanted]
+
+
+def remove_run(client: docker.DockerClient, run: str) -> list[str]:
+    """Remove everything of one run; the names of what could not be removed, or why the engine cannot be asked."""
+    remaining: list[str] = []
+    for _ in range(REMOVAL_ROUNDS_MAX):
+        try:
+            things = labelled(client, run)
+            if not things:
+                return []
+            remaining = remove(client, things)
+        except engine_errors() as problem:
+            remaining = [f"everything of run {run} (the engine does not answer: {type(problem).__name__})"]
+    return remaining
+
+
+def _remove_one(client: docker.DockerClient, thing: Labelled) -> None:
+    removal: dict[Kind, Any] = {
+        "container": lambda: client.api.remove_container(thing.engine_id, force=True, v=True),
+        "network": lambda: client.api.remove_network(thing.engine_id),
+        "volume": lambda: client.api.remove_volume(thing.engine_id, force=True),
+    }
+    try:
+        removal[thing.kind]()
+    except engine_errors():
+        # Gone already, or refused: what is still there is found by looking again.
+        return
+
+
+def _labelled(kind: Kind, raw: dict[str, Any], engine_id: str, name: str) -> Labelled:
+    found = raw.get("Labels") or {}
+    return Labelled(kind, engine_id, name, raw.get("State") == "running", read_labels(found), found.get(labels.RUN, ""))

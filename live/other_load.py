@@ -1,0 +1,126 @@
+"""What else used the machine while a run was on: the host's CPU, less our containers and less the harness.
+
+A thread reads the counters twice a second and keeps a bounded series of sums, so that any span of the run
+can be asked for afterwards. Where the engine runs elsewhere, or its cgroups are hidden, nothing is known, and said so.
+Known error: what a container used between the last reading and its death counts as other load.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from live.cpu_meters import EngineMeter, HostTimes, container_cpu_s, driver_cpu_s, host_times
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+INTERVAL_S = 0.5
+# When the series is full every second reading is dropped, so a long run has coarser, never fewer, spans.
+READINGS_MAX = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class OtherLoad:
+    """The use of the machine over a span, in cores; `cores_mean` is what belongs to nobody we know.
+
+    `driver_cores_mean` and `engine_cores_mean` are the harness: this process, and dockerd with containerd and shims.
+    """
+
+    span_s: float
+    cores_mean: float
+    containers_cores_mean: float
+    driver_cores_mean: float
+    engine_cores_mean: float
+    steal_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All counters at one moment of the run, in CPU seconds."""
+
+    at_s: float
+    host: HostTimes
+    containers_s: float
+    driver_s: float
+    engine_s: float
+
+
+class LoadWatch:
+    """Reads the counters from its making until `close`.
+
+    `containers` gives the engine ids of the containers that are up, `clock` the run's clock;
+    both are called in the watch's own thread.
+    """
+
+    def __init__(self, clock: Callable[[], float], containers: Callable[[], Iterable[str]]) -> None:
+        """Start reading."""
+        self._clock = clock
+        self._containers = containers
+        self._engine = EngineMeter()
+        self._cpu_s_by_container: dict[str, float] = {}
+        self._readings: list[Reading] = []
+        self._unreadable = ""
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="other-load", daemon=True)
+        self._thread.start()
+
+    @property
+    def unreadable(self) -> str:
+        """Why nothing is known, or nothing where it is."""
+        return self._unreadable
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._closing.set()
+        self._thread.join(timeout=5.0)
+
+    def between(self, start_s: float, end_s: float) -> OtherLoad | None:
+        """The load over this span of the run, to the nearest readings; None where it is not known."""
+        if self._unreadable or len(self._readings) < 2:
+            return None
+        first = min(self._readings, key=lambda reading: abs(reading.at_s - start_s))
+        last = min(self._readings, key=lambda reading: abs(reading.at_s - end_s))
+        return None if first is last else _load(first, last)
+
+    def _watch(self) -> None:
+        while not self._unreadable:
+            self._read()
+            if self._closing.wait(INTERVAL_S):
+                break
+
+    def _read(self) -> None:
+        try:
+            host = host_times()
+        except OSError:
+            self._unreadable = "this client has no /proc to read the host's load from"
+            return
+        for container_id in self._containers():
+            used_s = container_cpu_s(container_id)
+            if used_s is not None:
+                self._cpu_s_by_container[container_id] = used_s
+            elif container_id not in self._cpu_s_by_container and not self._cpu_s_by_container:
+                self._unreadable = "the containers' cgroups cannot be read from this client"
+        self._readings.append(
+            Reading(self._clock(), host, sum(self._cpu_s_by_container.values()), driver_cpu_s(), self._engine.cpu_s())
+        )
+        if len(self._readings) > READINGS_MAX:
+            del self._readings[1::2]
+
+
+def _load(first: Reading, last: Reading) -> OtherLoad:
+    span_s = last.at_s - first.at_s
+    containers_s = last.containers_s - first.containers_s
+    driver_s = last.driver_s - first.driver_s
+    engine_s = last.engine_s - first.engine_s
+    host_s = last.host.busy_s - first.host.busy_s
+    all_s = last.host.total_s - first.host.total_s
+    return OtherLoad(
+        span_s=span_s,
+        cores_mean=max(0.0, host_s - containers_s - driver_s - engine_s) / span_s,
+        containers_cores_mean=containers_s / span_s,
+        driver_cores_mean=driver_s / span_s,
+        engine_cores_mean=engine_s / span_s,
+        steal_ratio=(last.host.steal_s - first.host.steal_s) / all_s if all_s > 0 else 0.0,
+    )

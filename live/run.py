@@ -1,0 +1,199 @@
+"""One run on a real engine: the same `perform` as in the simulated world, with the real world's arguments.
+
+The twin of `sim/run.py`. The only place where a `DockerMachine` is made, and where it is closed, in any ending.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import secrets
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from live.comparable import disturbances
+from live.docker_machine import DockerMachine
+from live.engine import connect
+from live.errors import EngineRefused, UnfitStory
+from live.image import ImageError, worker_image
+from live.interruption import interruptible
+from live.labels import new_run_labels
+from live.leftovers import find_leftovers
+from live.lock import live_lock
+from live.other_load import LoadWatch
+from live.pinning import pinned
+from live.real_time import LiveEnvironment
+from sim import places
+from sim.physics.host_profile import load_profile
+from sim.provenance import provenance
+from sim.record import Recorder, begin_record, write_json
+from sim.run import Outcome, conclude, perform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import docker
+
+    from live.other_load import OtherLoad
+    from scenarios.story import Story
+    from sim.machine import Machine, Observer
+
+    Say = Callable[[str], None]
+
+WORLD = "docker"
+
+# How soon a thread that works makes room for one that waits. Python's own 5 ms would make timers that late.
+SWITCH_INTERVAL_S = 0.0005
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Held:
+    """The engine, held for one run: its answers about itself, and the worker image."""
+
+    client: docker.DockerClient
+    run: str
+    info: dict[str, Any]
+    image: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stage:
+    """A machine that is ready, its clock, and the watch over what else uses the host."""
+
+    env: LiveEnvironment
+    machine: DockerMachine
+    watch: LoadWatch
+
+
+class DockerWorld:
+    """The real world: a story on the Docker engine that its hosts name; fulfils `sim.worlds.World`."""
+
+    name = WORLD
+
+    def run(self, story: Story, *, directory: Path | None, physics_seed: int, say: Say) -> Outcome:
+        """Run the story once, as it is."""
+        return replay(story, directory=directory, physics_seed=physics_seed, say=say)
+
+
+def replay(story: Story, *, directory: Path | None, physics_seed: int = 0, say: Say) -> Outcome:
+    """Run a story on a real engine; with `directory`, its record is kept there.
+
+    The real world draws its own physics: `physics_seed` is only written down, to tell repeats apart.
+    Raises EngineMissing, EngineBusy, EngineRefused and UnfitStory before anything is written or created.
+    """
+    client = connect(_context(story))
+    with contextlib.closing(client), held(client, say) as engine:
+        as_run = pinned(story, int(engine.info["NCPU"]))
+        known = _known(engine)
+        if directory is not None:
+            physics = {"profile": known["host"], "variant": WORLD}
+            begin_record(directory, story, physics, {"workload": story.seed, "physics": physics_seed})
+            write_json(directory / "provenance.json", known)
+        recorder = Recorder(directory)
+        try:
+            with staged(engine, as_run.story, recorder, say) as stage:
+                machine: Machine = stage.machine
+                say(f"running {story.name} on the engine, {story.duration_s:.0f} s")
+                up = perform(as_run.story, machine, stage.env, recorder)
+            metrics, goals, checks = conclude(story, recorder, up)
+        finally:
+            recorder.abandon()
+        judged = _judged(stage, recorder, as_run.reasons)
+        if directory is not None:
+            write_json(directory / "provenance.json", known | judged)
+    reasons = tuple(judged["reasons"])
+    return Outcome(
+        WORLD, tuple(metrics), tuple(goals), tuple(checks), recorder, directory, comparable=not reasons, reasons=reasons
+    )
+
+
+@contextlib.contextmanager
+def held(client: docker.DockerClient, say: Say) -> Iterator[Held]:
+    """Hold the engine for one run, with a worker image on it."""
+    run = secrets.token_hex(4)
+    with live_lock(run, client):
+        left = find_leftovers(client)
+        if left:
+            say(f"{len(left)} objects of crashed runs lie on the engine; `tonnage doctor --fix` removes them")
+        yield Held(client, run, client.info(), _worker_image(client))
+
+
+@contextlib.contextmanager
+def staged(engine: Held, story: Story, observer: Observer, say: Say) -> Iterator[Stage]:
+    """A machine for the story; everything it made is gone when this is left, however it is left."""
+    with _quick_threads(), LiveEnvironment() as env, interruptible(env):
+        labels = new_run_labels(engine.run, story.duration_s)
+        machine = DockerMachine(env, engine.client, story, labels, observer, image=engine.image)
+        watch = LoadWatch(env.clock, lambda: [container.container_id for container in machine.containers_up])
+        try:
+            yield Stage(env, machine, watch)
+        finally:
+            watch.close()
+            env.end()
+            for name in machine.close():
+                say(f"could not remove {name}; `tonnage doctor --fix` will, once the engine lets it")
+
+
+def _context(story: Story) -> str | None:
+    contexts = {host.context for host in story.hosts}
+    if not story.live_able:
+        raise UnfitStory(story.name, "it says `live_able: false`")
+    if len(contexts) > 1:
+        raise UnfitStory(story.name, "its hosts name several Docker contexts, and one run uses one engine")
+    return contexts.pop() if contexts else None
+
+
+def _worker_image(client: docker.DockerClient) -> str:
+    try:
+        return worker_image(client)
+    except ImageError as problem:
+        raise EngineRefused("get a worker image", str(problem)) from None
+
+
+def _known(engine: Held) -> dict[str, Any]:
+    """The provenance that is known before the run, worded for a run that does not end."""
+    profile = load_profile(places.host_profile())
+    return provenance(WORLD, profile, datetime.now(UTC)) | {
+        "kernel": engine.info["KernelVersion"],
+        "engine": engine.info["ServerVersion"],
+        "worker_image": engine.image,
+        "comparable": False,
+        "reasons": ["the run did not end"],
+    }
+
+
+def _judged(stage: Stage, recorder: Recorder, reasons: tuple[str, ...]) -> dict[str, Any]:
+    """What is known of the harness and its disturbances after the run, and what follows for comparing it."""
+    lag = stage.env.lag.summary()
+    load = stage.watch.between(*(recorder.window or (0.0, 0.0)))
+    found = [*reasons, *disturbances(lag, load, stage.watch.unreadable)]
+    if stage.machine.engine_lost:
+        found.append("the engine was lost")
+    return {
+        "harness": dataclasses.asdict(lag) | {"posts_held_count": stage.env.posts_held_count} | _harness(load),
+        "other_load": {} if load is None else {"cores_mean": load.cores_mean, "steal_ratio": load.steal_ratio},
+        "comparable": not found,
+        "reasons": found,
+    }
+
+
+def _harness(load: OtherLoad | None) -> dict[str, float]:
+    if load is None:
+        return {}
+    return {
+        "driver_cpu_cores": load.driver_cores_mean,
+        "engine_cpu_cores": load.engine_cores_mean,
+        "containers_cpu_cores": load.containers_cores_mean,
+    }
+
+
+@contextlib.contextmanager
+def _quick_threads() -> Iterator[None]:
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before_s)

@@ -1,0 +1,107 @@
+"""Burns CPU: an exact amount of a thread's CPU time, however long that takes.
+
+The CPU clock is read rarely, because each reading makes the kernel account the run time up to that moment:
+a loop that reads it all the time would be charged by the microsecond, where a real program is charged at the
+scheduler's ticks, and would so be throttled at other moments than a real program.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import repeat
+from time import thread_time_ns
+
+from .signals import SIG_DFL, SIGCHLD, SIGKILL, signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+# Stretches between two readings of the clock: at most 10 ms, and half of what is left, so that a
+# CPU that slows down to half its speed within a stretch does no harm; the last 20 us are read through.
+_STRETCH_NS_MAX = 10_000_000
+_STRETCH_NS_MIN = 20_000
+_ROUNDS_MIN = 500
+_COUNT_BYTES = 8
+
+
+class Burner:
+    """Burns CPU in this thread and learns how fast the loop runs while it does."""
+
+    __slots__ = ("_rounds_per_ns",)
+
+    def __init__(self) -> None:
+        self._rounds_per_ns = 0.0
+
+    def burn(self, cpu_ns: int) -> int:
+        """Use `cpu_ns` nanoseconds of this thread's CPU time; returns what was really used."""
+        start = now = thread_time_ns()
+        end = start + cpu_ns
+        while end - now > _STRETCH_NS_MIN:
+            stretch_ns = min((end - now) // 2, _STRETCH_NS_MAX)
+            rounds = max(_ROUNDS_MIN, int(stretch_ns * self._rounds_per_ns))
+            for _ in repeat(None, rounds):
+                pass
+            before, now = now, thread_time_ns()
+            self._rounds_per_ns = rounds / max(1, now - before)
+        while now < end:
+            now = thread_time_ns()
+        return now - start
+
+
+class Crew:
+    """Burns CPU on several threads at once, each of them a process, because Python's threads take turns.
+
+    The processes are made when first needed and kept, as a thread pool would be.
+    """
+
+    __slots__ = ("_burner", "_close_others", "_members")
+
+    def __init__(self, close_others: Callable[[set[int]], None]) -> None:
+        self._burner = Burner()
+        self._members: list[tuple[int, int]] = []
+        self._close_others = close_others
+
+    def burn(self, cpu_s: float, threads: int) -> float:
+        """Use `cpu_s` seconds of CPU time in all, evenly over `threads`; returns what was really used."""
+        share_ns = round(cpu_s * 1e9 / threads)
+        while len(self._members) < threads - 1:
+            self._members.append(self._hire())
+        order = share_ns.to_bytes(_COUNT_BYTES, "little")
+        busy = self._members[: threads - 1]
+        for to_member, _ in busy:
+            os.write(to_member, order)
+        burnt_ns = self._burner.burn(share_ns)
+        for _, from_member in busy:
+            reply = os.read(from_member, _COUNT_BYTES)
+            if not reply:
+                _die()
+            burnt_ns += int.from_bytes(reply, "little")
+        return burnt_ns / 1e9
+
+    def _hire(self) -> tuple[int, int]:
+        order_out, order_in = os.pipe()
+        reply_out, reply_in = os.pipe()
+        signal(SIGCHLD, _die)
+        if os.fork() == 0:
+            signal(SIGCHLD, SIG_DFL)
+            self._close_others({order_out, reply_in})
+            _serve(order_out, reply_in)
+        os.close(order_out)
+        os.close(reply_in)
+        return order_in, reply_out
+
+
+def _die(*_: object) -> NoReturn:
+    """End this agent because the kernel has killed a member of its crew: no program outlives one of its threads."""
+    os.kill(os.getpid(), SIGKILL)
+    os._exit(1)
+
+
+def _serve(orders: int, replies: int) -> NoReturn:
+    burner = Burner()
+    while order := os.read(orders, _COUNT_BYTES):
+        burnt_ns = burner.burn(int.from_bytes(order, "little"))
+        os.write(replies, burnt_ns.to_bytes(_COUNT_BYTES, "little"))
+    os._exit(0)

@@ -1,0 +1,113 @@
+"""Burning CPU time and touching memory, as the worker does both, here on the host."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from live.worker.burner import Burner
+from live.worker.memory import Memory
+
+MIB = 1024 * 1024
+LIVE = Path(__file__).parents[2] / "live"
+
+
+class TestBurner:
+    """CPU time to order."""
+
+    @pytest.mark.parametrize("cpu_ms", [0.0, 0.01, 0.5, 5.0, 50.0])
+    def test_it_burns_what_was_asked(self, cpu_ms: float) -> None:
+        """The thread's CPU clock moves by the demand, to 50 us or 0.2 %, and the burner reports what it moved."""
+        burner = Burner()
+        burner.burn(2_000_000)
+        before_ns = time.thread_time_ns()
+        told_ns = burner.burn(int(cpu_ms * 1e6))
+        used_ns = time.thread_time_ns() - before_ns
+
+        assert cpu_ms * 1e6 <= told_ns <= used_ns
+        assert used_ns <= cpu_ms * 1e6 * 1.002 + 50_000
+
+    def test_the_clock_is_read_rarely(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The kernel accounts at its own ticks: 100 ms are burnt with few readings before the last 20 us."""
+        readings_ns = []
+
+        def read() -> int:
+            readings_ns.append(time.thread_time_ns())
+            return readings_ns[-1]
+
+        monkeypatch.setattr("live.worker.burner.thread_time_ns", read)
+        burner = Burner()
+        burner.burn(2_000_000)
+        readings_ns.clear()
+        burner.burn(100_000_000)
+        end_ns = readings_ns[0] + 100_000_000
+
+        assert len([at_ns for at_ns in readings_ns if at_ns < end_ns - 20_000]) < 100
+
+
+class TestMemory:
+    """Resident memory to order."""
+
+    @pytest.mark.parametrize("size_bytes", [1, 4096, 3 * MIB + 5, 40 * MIB])
+    def test_what_is_held_is_resident(self, size_bytes: int) -> None:
+        """Anonymous resident memory rises by whole pages of it when held, and falls when released."""
+        memory = Memory()
+        pages_bytes = -(-size_bytes // 4096) * 4096
+        before = _anonymous_bytes()
+        memory.hold(size_bytes)
+        held = _anonymous_bytes() - before
+        memory.release()
+
+        assert held == pytest.approx(pages_bytes, abs=MIB // 4)
+        assert _anonymous_bytes() - before == pytest.approx(0, abs=MIB // 4)
+
+    def test_what_leaks_is_not_released(self) -> None:
+        """Release gives back what is held, never what has leaked; holding nothing is nothing."""
+        memory = Memory()
+        before = _anonymous_bytes()
+        memory.leak(8 * MIB)
+        memory.hold(4 * MIB)
+        memory.hold(0)
+        memory.release()
+
+        assert _anonymous_bytes() - before == pytest.approx(8 * MIB, abs=MIB // 4)
+
+    def test_a_forked_process_does_not_have_it(self) -> None:
+        """The threads of an agent are processes, and would make its memory count twice."""
+        memory = Memory()
+        memory.hold(16 * MIB)
+        here = _anonymous_bytes()
+        source, sink = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.write(sink, b"%d" % _anonymous_bytes())
+            os._exit(0)
+        there = int(os.read(source, 20))
+        os.waitpid(pid, 0)
+        os.close(source)
+        os.close(sink)
+        memory.release()
+
+        assert here - there >= 15 * MIB
+
+
+def test_the_worker_loads_little() -> None:
+    """Nothing heavy is imported: each of these would add to the memory and start-up CPU of every container."""
+    ask = "import sys, worker.supervisor; print(*sys.modules)"
+    command = [sys.executable, "-S", "-E", "-s", "-c", ask]
+    loaded = subprocess.run(command, cwd=LIVE, capture_output=True, text=True, check=True).stdout.split()
+
+    assert "worker.agent" in loaded
+    assert {"json", "re", "enum", "typing", "collections", "functools", "signal"} & set(loaded) == set()
+
+
+def _anonymous_bytes() -> int:
+    """This process's private resident memory, files apart."""
+    info = psutil.Process().memory_info()
+    return int(info.rss - info.shared)
