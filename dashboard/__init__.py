@@ -1,0 +1,1 @@
+"""Looks at records and comparisons, and shows them; it decides nothing."""

@@ -1,0 +1,107 @@
+"""Verdicts in whole sentences: what a validation found, how far off the model was, and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dashboard import wording
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SIGNS = {"agrees": "✓", "does not agree": "✗", "not comparable": "⊘"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A verdict as a page shows it: its sign, the sentence, and what explains it."""
+
+    verdict: str
+    sign: str
+    headline: str
+    explanation: str
+
+
+def sentence(comparison: Mapping[str, Any]) -> Sentence:
+    """The verdict of a validation in one sentence, with the figures or the reasons behind it."""
+    verdict = str(comparison.get("verdict", "not comparable"))
+    story = comparison.get("scenario", "this story")
+    headline = {
+        "agrees": f"The model agrees with reality on {story}.",
+        "does not agree": f"The model does not agree with reality on {story}.",
+    }.get(verdict, f"These runs of {story} cannot be compared.")
+    parts = [_reason_words(comparison), figure_words(comparison), furthest_words(comparison)]
+    return Sentence(verdict, SIGNS.get(verdict, "?"), headline, " ".join(filter(None, parts)))
+
+
+def figure_words(comparison: Mapping[str, Any]) -> str:
+    """How far off the physics metrics were, in a sentence."""
+    median, tail, equivalent = (
+        comparison.get(key) for key in ("median_error_ratio", "p90_error_ratio", "equivalent_ratio")
+    )
+    if median is None:
+        return ""
+    return (
+        f"Half of the physics metrics are off by less than {wording.percent(median)}, nine in ten by less than "
+        f"{wording.percent(tail)}; {wording.percent(equivalent)} of them are equivalent."
+    )
+
+
+def furthest_words(comparison: Mapping[str, Any]) -> str:
+    """The metric that is furthest off and the likely reason, in a sentence."""
+    furthest = comparison.get("furthest")
+    if not furthest:
+        return ""
+    where = f" of {furthest['container']}" if furthest.get("container") else ""
+    reason = f": {furthest['reason'].rstrip('.')}" if furthest.get("reason") else ""
+    name = wording.metric_words(furthest["name"])
+    return (
+        f"Furthest off is {name[:1].lower() + name[1:]}{where}, by {wording.percent(furthest['error_ratio'])}{reason}."
+    )
+
+
+def _reason_words(comparison: Mapping[str, Any]) -> str:
+    """Why the runs cannot be compared, in a sentence."""
+    reasons = [str(reason).rstrip(".") for reason in comparison.get("reasons") or ()]
+    if not reasons:
+        return ""
+    joined = "; ".join(reasons)
+    return f"{joined[:1].upper() + joined[1:]}."
+
+
+def effort_words(comparison: Mapping[str, Any]) -> str:
+    """How many runs were made and how long they took, and how quiet the machine was."""
+    harness = comparison.get("harness") or {}
+    parts = [
+        _effort("simulated", comparison.get("simulated_count"), comparison.get("seconds_simulated")),
+        _effort("real", comparison.get("live_count"), comparison.get("seconds_live")),
+    ]
+    if harness.get("other_load_cores") is not None:
+        parts.append(f"other load {wording.figures(harness['other_load_cores'])} cores")
+    if harness.get("lag_s_p99") is not None:
+        parts.append(f"harness lag {wording.seconds(harness['lag_s_p99'])} at the 99th percentile")
+    return " · ".join(filter(None, parts))
+
+
+def _effort(what: str, count: int | None, seconds: float | None) -> str:
+    """One world's effort: simulated 20 times in 0.6 s."""
+    if not count:
+        return ""
+    times = "once" if count == 1 else f"{count} times"
+    return f"{what} {times}" + ("" if seconds is None else f" in {wording.seconds(seconds)}")
+
+
+def load_given_words(comparison: Mapping[str, Any]) -> str:
+    """The prediction that was told the measured other load, in a sentence; empty where none was made."""
+    given = comparison.get("load_given")
+    if not given or given.get("median_error_ratio") is None:
+        return ""
+    cores = given.get("other_load_cores")
+    load = "unknown" if cores is None else f"{wording.figures(cores)} cores"
+    return (
+        f"Told of the other load that was measured ({load}), the model is off by "
+        f"{wording.percent(given['median_error_ratio'])} in the middle and {wording.percent(given['p90_error_ratio'])} "
+        f"at the 90th percentile, "
+        f"and {wording.percent(given['equivalent_ratio'])} of the physics metrics are equivalent."
+    )
