@@ -9,12 +9,12 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-import click
-import live.commands
 import typer
 
 import dashboard.commands
+import live.commands
 import sim.commands
+from live.errors import MissingExtra
 from scenarios.errors import ScenarioError
 from sim.errors import SimError
 
@@ -32,9 +32,11 @@ def simulated_world() -> World:
 
 
 def docker_world() -> World:
-    """A real engine; MissingExtraError where the extra is not installed."""
-    from live.run import DockerWorld  # Simulating works without the docker package.
-
+    """A real engine; MissingExtra where the packages for one are not installed."""
+    try:
+        from live.run import DockerWorld  # Simulating works without the docker package.
+    except ModuleNotFoundError as problem:
+        raise MissingExtra(str(problem.name)) from None
     return DockerWorld()
 
 
@@ -46,7 +48,6 @@ def application() -> typer.Typer:
     app = typer.Typer(
         name="tonnage",
         help="How many agents fit in your containers, what breaks first, and how sure are we?",
-        no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
@@ -65,22 +66,21 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code is returned, and what went wrong is one line on stderr."""
     try:
-        code = application()(arguments, prog_name="tonnage", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as problem:
-        sys.stdout.write(f"{problem.format_message()}\n")
-        return 0
-    except click.ClickException as problem:
+        code = application()(arguments or ["--help"], prog_name="tonnage", standalone_mode=False)
+    except typer.TyperException as problem:
         return _tell(problem.format_message(), BAD_INPUT)
-    except (click.Abort, KeyboardInterrupt):
-        return _tell("interrupted; what was recorded so far is kept", INTERRUPTED)
+    except (typer.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
     except (ScenarioError, SimError) as problem:
         return _tell(str(problem), BAD_INPUT)
     except Exception as problem:  # noqa: BLE001  # The front door is where the last resort belongs.
         code = getattr(problem, "exit_code", None)
         if isinstance(code, int):
             return _tell(str(problem), code)
-        traceback.print_exc()
+        traceback.print_exception(problem)
         return _tell(f"this is a bug of Tonnage, not of yours: {problem!r}", BUG)
+    if code == INTERRUPTED:
+        return _tell("interrupted; what was recorded so far is kept", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

@@ -7,14 +7,12 @@ It fails only when the harness fails; the verdict is printed whatever it is.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from live.host_profile import measure_and_keep
 
 from dashboard.report import write_report
 from live.engine import connect
 from live.errors import EngineMissing
+from live.measuring import measure_and_keep
 from live.run import DockerWorld
 from scenarios import load
 from sim.commands import say, show
@@ -28,6 +26,8 @@ from sim.run_text import outcome_text
 from sim.validation import Plan, judge, validate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scenarios import Story
     from sim.compare import Comparison
 

@@ -39,18 +39,11 @@ def register(app: typer.Typer) -> None:
 
 
 def _measure_host(*, as_json: bool) -> None:
-    import contextlib
-
-    from live.engine import connect
-    from live.host_profile import measure_host
+    from live.measuring import measure_and_keep
     from sim.places import host_profile
-    from sim.record import write_json
 
-    with contextlib.closing(connect()) as client:
-        profile = measure_host(client, say)
+    profile = measure_and_keep(say)
     path = host_profile()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, profile.to_json())
     if as_json:
         show_json({"kind": "host-profile", "profile": profile.to_json(), "path": str(path)})
         return
@@ -62,13 +55,17 @@ def _measure_host(*, as_json: bool) -> None:
 
 def _doctor(*, fix: bool, as_json: bool) -> None:
     from live.engine import connect
-    from live.doctor import findings, findings_without_engine, mend
 
     try:
         client = connect()
     except EngineMissing as problem:
+        from live.doctor import findings_without_engine
+
         _tell(findings_without_engine(problem), [], as_json=as_json)
         raise typer.Exit(MISSING_WORLD) from None
+    # Only here, because it needs the SDK, whose absence `connect` puts into words.
+    from live.doctor import findings, mend
+
     try:
         done = mend(client) if fix else []
         found = findings(client)

@@ -1,6 +1,7 @@
 """Is this machine fit for live runs? What stands in the way, what was left behind, how near the walls are.
 
-Every finding has a remedy, a command where there is one. Nothing is changed here; `mend` removes what crashed runs left.
+Every finding that needs one has a remedy, a command where there is one. Looking changes nothing; `mend` removes what
+crashed runs left.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from live.errors import EngineMissing
+from live.errors import EngineMissing, MissingExtra
 
 if TYPE_CHECKING:
     import docker
@@ -22,9 +22,14 @@ CAUSES_MAX = 20
 
 
 def connect(context: str | None = None) -> docker.DockerClient:
-    """A client of the engine that DOCKER_HOST or the Docker context names; `EngineMissing` where none answers."""
-    import docker
+    """A client of the engine that DOCKER_HOST or the Docker context names.
 
+    `EngineMissing` where none answers, `MissingExtra` where the SDK is not installed.
+    """
+    try:
+        import docker
+    except ImportError:
+        raise MissingExtra("docker") from None
     where = _address(context)
     try:
         if context is None:

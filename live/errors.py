@@ -3,6 +3,7 @@
 LiveError                  a command cannot go on; its text is one line
 ├── EngineMissing          no Docker engine answers (exit 3)
 ├── EngineBusy             another live run has the engine (exit 3)
+├── MissingExtra           the Docker SDK is not installed (exit 3)
 ├── EngineRefused          the engine did not do what a run cannot go without (exit 3)
 └── UnfitStory             the story asks for what live mode does not do (exit 2)
 RunEnded                   something was posted to a run that is over: a bug, or a thread that may now end
@@ -44,6 +45,19 @@ class EngineMissing(LiveError):
     def __str__(self) -> str:
         """Say where, what, and how to get an engine."""
         return f"{self.finding}; {HOW_TO_GET_AN_ENGINE}"
+
+
+class MissingExtra(LiveError):
+    """A package that only live mode needs is not installed."""
+
+    def __init__(self, package: str) -> None:
+        """Name the package."""
+        super().__init__(package)
+        self.package = package
+
+    def __str__(self) -> str:
+        """Name the package and the command that brings it."""
+        return f"live mode needs the package {self.package}; `pip install 'tonnage[live]'` brings it"
 
 
 class EngineBusy(LiveError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from live.host_bench import (
     AGENTS_COUNT,
     IDLE_S,
+    OOM_BYTES_LIMIT,
     OOM_KILLS_COUNT,
     SLEEPS_COUNT,
     SPAWNS_COUNT,
@@ -18,7 +19,6 @@ from live.host_bench import (
     TOUCHES_COUNT,
     Collected,
     HostBench,
-    OOM_BYTES_LIMIT,
     bench_story,
 )
 from live.kernel_constants import kernel_constants
@@ -63,7 +63,7 @@ def measure_host(client: docker.DockerClient, say: Say) -> HostProfile:
         collected = Collected()
         with staged(engine, story, collected, say) as stage:
             bench = HostBench(stage.env, stage.machine, collected)
-            measured = stage.env.run(until=stage.env.process(_measure(bench, say)))
+            measured: Any = stage.env.run(until=stage.env.process(_measure(bench, say)))
         return _profile(engine, measured)
 
 

@@ -1,7 +1,7 @@
 """Constants of the kernel's scheduler that can be read or worked out, each with the way it was found.
 
-Sources: kernel/sched/fair.c (base slice and its scaling by CPUs), Documentation/scheduler/sched-bwc.rst (slice, period),
-clock_getres(2): the coarse clocks advance once a tick.
+Sources: kernel/sched/fair.c (base slice and its scaling by CPUs), Documentation/scheduler/sched-bwc.rst (slice and
+period), clock_getres(2): the coarse clocks advance once a tick.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def pinned(story: Story, engine_cpus_count: int) -> Pinned:
     if list(wanted.values()) == [engine_cpus_count]:
         return Pinned(story, ())
     if sum(wanted.values()) > engine_cpus_count:
-        told = f"{sum(wanted.values())} cores in the story and {engine_cpus_count} on the engine"
+        told = f"{sum(wanted.values())} cores in the story and {engine_cpus_count} cores on the engine"
         return Pinned(story, (f"the hosts have {told}; `live: scale` shrinks a story",))
     cores = _cores_by_host(wanted)
     containers = tuple(_pin(container, cores[container.host]) for container in story.containers)

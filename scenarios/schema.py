@@ -402,4 +402,4 @@ class Scenario(Entry):
         max_length=HEADLINE_COUNT_MAX,
         description="The metrics that count, named before the run.",
     )
-    live: Live = Field(default_factory=Live, description="How the story runs on a real Docker engine.")
+    live: Live = Field(default_factory=Live, description="Whether and how a real Docker engine can run it.")

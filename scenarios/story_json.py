@@ -13,7 +13,7 @@ from typing import Any
 from scenarios import story as told
 from scenarios.story import Story
 
-_STAGES = {
+_STAGES: dict[str, Any] = {
     kind.__name__.lower(): kind
     for kind in (told.Take, told.Call, told.Compute, told.Hold, told.Leak, told.Sleep, told.Release)
 }
@@ -60,9 +60,11 @@ def _agents(data: Mapping[str, Any]) -> told.AgentGroup:
 
 
 def _stage(data: Mapping[str, Any]) -> told.Stage:
-    values = {name: _law(value) if isinstance(value, Mapping) else value for name, value in data.items()}
-    kind = _STAGES[values.pop("stage")]
-    return kind(**values)
+    values: dict[str, Any] = {
+        name: _law(value) if isinstance(value, Mapping) else value for name, value in data.items()
+    }
+    stage: told.Stage = _STAGES[values.pop("stage")](**values)
+    return stage
 
 
 def _law(data: Mapping[str, Any]) -> told.Law:

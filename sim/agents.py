@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 from scenarios import story as told
 from sim.machine import Compute, Finished, Hold, Lost, Machine, Program, Release, Sleep, Step, Work
 from sim.policies.provider import Caller, LlmProvider
-from sim.policies.rate_limit import Limiter
 from sim.randomness import LawStream
 
 if TYPE_CHECKING:
     import simpy
 
     from scenarios.story import AgentGroup, Story
+    from sim.policies.rate_limit import Limiter
     from sim.record import Recorder
 
-# A program's length: long enough that handing it over costs nothing, short enough for one line of the worker's protocol.
+# A program's length: long enough that handing it over costs nothing, short enough for one line of the wire protocol.
 STEPS_PER_PROGRAM_MAX = 2000
 
 Draw = Callable[[int], Work]

@@ -134,7 +134,7 @@ def _comparable_runs(validation: Path, story: str, host: str) -> list[list[Metri
 def _comparable_run(directory: Path, story: str, host: str) -> list[Metric] | None:
     try:
         provenance = _object(directory / "provenance.json")
-        if not provenance["comparable"] or provenance["host"]["name"] != host:
+        if provenance["world"] != "docker" or not provenance["comparable"] or provenance["host"]["name"] != host:
             return None
         if key_of_story(_object(directory / "scenario.json")["story"]) != story:
             return None

@@ -26,7 +26,9 @@ SET_HELP = "Change one value of the scenario: dotted path, equals sign, value. M
 ScenarioArgument = Annotated[str, typer.Argument(help="A scenario file, or the name of a library story.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help=SET_HELP)]
-SeedOption = Annotated[int | None, typer.Option(help="Workload seed; the scenario's own by default.")]
+SeedOption = Annotated[
+    int | None, typer.Option(min=0, max=2**63 - 1, help="Workload seed; the scenario's own by default.")
+]
 
 
 def register(app: typer.Typer, worlds: Worlds) -> None:
@@ -131,13 +133,13 @@ def _check(files: list[str], *, as_json: bool) -> None:
     for name in files:
         try:
             loaded = load(name)
-        except ScenarioError as problem:
-            problems.extend(str(problem).splitlines())
+        except ScenarioError as error:
+            problems.extend(str(problem) for problem in error.problems)
             continue
         found = [f"{name}: {text}" for text in advise(loaded.story)]
         warnings.extend(found)
         if not as_json:
-            show(f"{name}: fine" + (f", with {len(found)} warnings" if found else ""))
+            show(f"{name}: fine" + (f", with {_warnings(len(found))}" if found else ""))
     if as_json:
         show_json(
             {
@@ -156,8 +158,12 @@ def _check(files: list[str], *, as_json: bool) -> None:
         raise typer.Exit(2)
 
 
+def _warnings(count: int) -> str:
+    return "1 warning" if count == 1 else f"{count} warnings"
+
+
 def _run(story: Story, worlds: Worlds, on: str, directory: Path, *, shrunk: bool, as_json: bool) -> None:
-    from scenarios import shrink
+    from scenarios.scale import shrink
     from sim.run_text import outcome_json, outcome_text
 
     if on not in worlds:

@@ -164,7 +164,7 @@ class StepDone:
 
     `latency_s` is the time from when each working stage was due to when it finished, added up over the step:
     the step's span less the sleeping it asked for. `cpu_wait_s` is the part of it that computing stages
-    spent beyond the CPU time one thread needed.
+    spent, from when they were due, beyond the CPU time each of their threads needed.
     """
 
     container: str

@@ -6,13 +6,14 @@ The window begins when all containers are ready and lasts the story's `duration`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from numpy.typing import NDArray
 
     from scenarios.story import Container, Story
@@ -97,14 +98,16 @@ def _latencies(container: str, recorder: Recorder, window: tuple[float, float]) 
 
 
 def _of(table: Table, container: str, columns: tuple[str, ...] | None = None) -> dict[str, NDArray[np.float64]]:
-    """One container's rows of a table, as arrays of the numeric columns."""
+    """One container's rows of a table in the order of their times, as arrays of the numeric columns."""
     mine = np.fromiter((name == container for name in table["container"]), dtype=bool, count=len(table["container"]))
     names = columns or tuple(name for name in table if name not in {"container", "agent"})
-    return {name: np.asarray(table[name], dtype=np.float64)[mine] for name in names}
+    found = {name: np.asarray(table[name], dtype=np.float64)[mine] for name in names}
+    order = np.argsort(found[names[0]], kind="stable")
+    return {name: column[order] for name, column in found.items()}
 
 
 def _rise(samples: dict[str, NDArray[np.float64]], name: str, window: tuple[float, float]) -> float:
-    """How much a counter rose over the window."""
+    """Tell how much a counter rose over the window."""
     ends = np.interp(window, samples["at_s"], samples[name])
     return float(ends[1] - ends[0])
 

@@ -12,8 +12,10 @@ from __future__ import annotations
 import hashlib
 import math
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
-from scenarios.story import Law
+if TYPE_CHECKING:
+    from scenarios.story import Law
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15

@@ -2,8 +2,8 @@
 
 While a run goes on, its rows are appended to `journal.jsonl`; when it ends they become Parquet tables, `summary.json`
 is written last, and the journal goes. So a run that was killed at any moment leaves a readable record: whatever the
-journal holds, up to a line that was cut off. `scenario.json`, the tables and the summary are deterministic: the same story
-and seeds give the same bytes in any process. What differs from run to run is in `provenance.json`.
+journal holds, up to a line that was cut off. `scenario.json`, the tables and the summary are deterministic: the same
+story and seeds give the same bytes in any process. What differs from run to run is in `provenance.json`.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from scenarios.story import Story
 from scenarios.story_json import story_to_json
 from sim.errors import RecordError
 from sim.machine import Sample, StepDone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from scenarios.story import Story
 
 SCHEMA_VERSION = 1
 JOURNAL = "journal.jsonl"

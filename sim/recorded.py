@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenarios.story_json import story_from_json
@@ -15,6 +14,8 @@ from sim.record import Record, Recorder, StepTotals, read_record
 from sim.run import Outcome
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scenarios.story import Story
 
 

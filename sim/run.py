@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import simpy
@@ -16,7 +14,6 @@ import simpy
 from scenarios.story_json import story_to_json
 from sim.agents import Agent, Shared
 from sim.checks import Check, RecordTables, check_record
-from sim.compare import Harness
 from sim.goals import GoalResult, judge_goals
 from sim.grid import wait_for_grid_s
 from sim.machine import Died, Machine, ProcessKilled, Refused, Sample, Started
@@ -28,7 +25,11 @@ from sim.provenance import provenance
 from sim.record import Recorder, begin_record, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
     from scenarios.story import Story
+    from sim.compare import Harness
     from sim.physics.host_profile import HostProfile
     from sim.physics.variant import Variant
 

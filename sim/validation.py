@@ -2,15 +2,13 @@
 
 The simulation is blind: its constants come from a host profile that was measured before, never from the runs it is
 judged by. It is then repeated with the other load that was measured during the real runs, and with physics
-deliberately broken (negative controls), which the comparison must catch. See design decisions in `docs/architecture.md`.
+deliberately broken (negative controls), which the comparison must catch.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenarios.scale import changed_ratios, shrink
@@ -23,6 +21,9 @@ from sim.record import write_json
 from sim.run import Outcome, simulate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from scenarios.story import Story
     from sim.physics.host_profile import HostProfile
     from sim.worlds import Say, World

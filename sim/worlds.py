@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from sim.physics.host_profile import HostProfile, load_profile
@@ -11,6 +10,8 @@ from sim.places import host_profile
 from sim.run import Outcome, simulate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scenarios.story import Story
     from sim.physics.variant import Variant
 

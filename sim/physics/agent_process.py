@@ -7,7 +7,6 @@ Its counterpart is `live/worker/agent.py`; the two share the definition of laten
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sim.machine import Compute, Finished, Hold, Program, Release, Sleep, Step, StepDone
@@ -15,6 +14,8 @@ from sim.physics.cpu import Task
 from sim.physics.memory import INIT, PAGE_TABLE_RATIO
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sim.physics.container import SimulatedContainer
 
 # The worker writes memory in pieces of this size (`live/worker/memory.py`), at most so many in the model.
@@ -95,7 +96,7 @@ class AgentProcess:
 
     # What a stage needs of its process.
 
-    def _sleep_until(self, at_s: float, then: Callable[[], None]) -> None:
+    def _sleep_until(self, at_s: float, then: Callable[[], object]) -> None:
         """Call `then` at a time, late by what a timer is late; at once where the time has passed."""
         wait_s = at_s - self._container.now
         if wait_s <= 0:
@@ -108,7 +109,7 @@ class AgentProcess:
 
     sleep_until = _sleep_until
 
-    def burn(self, cpu_s: float, threads_count: int, then: Callable[[], None]) -> None:
+    def burn(self, cpu_s: float, threads_count: int, then: Callable[[], object]) -> None:
         """Burn CPU on so many threads; `then` is called when the last is done."""
         while len(self._tasks) < threads_count:
             self._tasks.append(Task(self._container.name))
@@ -182,11 +183,11 @@ class _StepUnderWay:
         self._next()
 
     def _compute(self, work: Compute) -> None:
-        started_s = self._container.now
+        due_s = self._stage_due_s
 
         def burnt() -> None:
             self._cpu_s += work.cpu_s
-            self._wait_s += max(0.0, self._container.now - started_s - work.cpu_s / work.threads)
+            self._wait_s += max(0.0, self._container.now - due_s - work.cpu_s / work.threads)
             self._worked()
 
         self._process.burn(work.cpu_s, work.threads, burnt)

@@ -7,7 +7,6 @@ container's own quota, and when the container stands still, so does it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from sim.grid import wait_for_grid_s
@@ -15,8 +14,11 @@ from sim.machine import Died, Finished, Lost, Notice, Observer, ProcessKilled, P
 from sim.physics.agent_process import AgentProcess, memory_owner
 from sim.physics.cpu import Cpu, Task
 from sim.physics.memory import INIT, ContainerMemory
+from sim.timers import after
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import simpy
 
     from scenarios.story import Container
@@ -53,7 +55,7 @@ class SimulatedContainer:
         self._processes: dict[str, AgentProcess] = {}
         self._waiting: dict[str, simpy.Event] = {}
         self._supervisor = Task(spec.name)
-        self._errands: deque[tuple[float, Callable[[], None]]] = deque()
+        self._errands: deque[tuple[float, Callable[[], object]]] = deque()
         self.memory.enter(INIT, profile.supervisor_memory_bytes, 0.0)
 
     @property
@@ -61,15 +63,13 @@ class SimulatedContainer:
         """The run's clock."""
         return float(self._env.now)
 
-    def after(self, delay_s: float, act: Callable[[], None]) -> None:
+    def after(self, delay_s: float, act: Callable[[], object]) -> None:
         """Call `act` after a delay."""
-        callbacks = self._env.timeout(delay_s).callbacks
-        if callbacks is not None:  # A fresh event always has its list; SimPy clears it once processed.
-            callbacks.append(lambda _event: act())
+        after(self._env, delay_s, act)
 
     # The supervisor.
 
-    def errand(self, cpu_s: float, then: Callable[[], None]) -> None:
+    def errand(self, cpu_s: float, then: Callable[[], object]) -> None:
         """Let the supervisor do something that costs it CPU, one thing after another."""
         if not self.alive:
             return

@@ -6,9 +6,11 @@ Times inside the models are whole nanoseconds, as in the kernel, so that no roun
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NS_PER_S = 1_000_000_000
 
@@ -49,7 +51,7 @@ class Task:
         self.vruntime_ns = 0
         self.core: int | None = None
         self.queued = False
-        self.done: Callable[[], None] | None = None
+        self.done: Callable[[], object] | None = None
 
 
 class Cpu(Protocol):
@@ -64,7 +66,7 @@ class Cpu(Protocol):
     def remove_group(self, name: str) -> None:
         """Forget a container; its tasks have been cancelled before."""
 
-    def run(self, task: Task, cpu_s: float, done: Callable[[], None]) -> None:
+    def run(self, task: Task, cpu_s: float, done: Callable[[], object]) -> None:
         """Wake a task with `cpu_s` seconds of CPU time to burn; `done` is called when they are burnt."""
 
     def cancel(self, task: Task) -> None:

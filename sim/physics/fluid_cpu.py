@@ -8,12 +8,14 @@ negative control that `validate` must catch, and as the coarse resolution for lo
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sim.physics.cpu import CpuCounters, GroupLimits, Task
+from sim.timers import after
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import simpy
 
 # Two completions closer than this are one: a nanosecond, the kernel's own resolution.
@@ -66,7 +68,7 @@ class FluidCpu:
         """Forget a container."""
         del self._shares[name]
 
-    def run(self, task: Task, cpu_s: float, done: Callable[[], None]) -> None:
+    def run(self, task: Task, cpu_s: float, done: Callable[[], object]) -> None:
         """Let a task burn CPU time at whatever rate it gets."""
         self._advance()
         task.done = done
@@ -128,9 +130,7 @@ class FluidCpu:
             for need in self._shares[name].needs.values()
         ]
         if waits:
-            callbacks = self._env.timeout(max(0.0, min(waits))).callbacks
-            if callbacks is not None:
-                callbacks.append(lambda _event: self._look(token))
+            after(self._env, max(0.0, min(waits)), lambda: self._look(token))
 
     def _look(self, token: int) -> None:
         if token != self._token:

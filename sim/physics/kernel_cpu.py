@@ -8,14 +8,16 @@ Measured against a real kernel: `docs/agreement.md`. Known to be wrong: `docs/ph
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sim.physics.cpu import NS_PER_S, CpuCounters, GroupLimits, Task, ns
 from sim.physics.quota import SLACK_NS, QuotaPool
 from sim.physics.run_queue import DEFAULT_SHARES, Core, Group, GroupQueue
+from sim.timers import after
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import simpy
 
     from sim.physics.host_profile import HostProfile
@@ -70,7 +72,7 @@ class KernelCpu:
         """Forget a container whose tasks have been cancelled."""
         del self._groups[name]
 
-    def run(self, task: Task, cpu_s: float, done: Callable[[], None]) -> None:
+    def run(self, task: Task, cpu_s: float, done: Callable[[], object]) -> None:
         """Wake a task with CPU time to burn, or give more to one that is just finishing its last."""
         task.remaining_ns = max(1, ns(cpu_s))
         task.done = done
@@ -233,14 +235,18 @@ class KernelCpu:
             done()
         if not task.queued:
             return
-        if task.remaining_ns > 0:
-            if core.current is task:
-                self._arm(core)
+        if core.current is not task:
             return
-        if task.core == core.index and core.current is task:
-            self._dequeue(queue, task)
-            if core.current is None:
-                self._pick(core)
+        if task.remaining_ns > 0:
+            self._arm(core)
+            return
+        self._dequeue(queue, task)
+        self._pick_if_idle(core)
+
+    def _pick_if_idle(self, core: Core) -> None:
+        """Pick for a core whose task went away, unless settling its debt picked already."""
+        if core.current is None:
+            self._pick(core)
 
     # Bandwidth.
 
@@ -379,9 +385,6 @@ class KernelCpu:
     def _now_ns(self) -> int:
         return round(self._env.now * NS_PER_S)
 
-    def _at(self, at_ns: int, act: Callable[[], None]) -> None:
+    def _at(self, at_ns: int, act: Callable[[], object]) -> None:
         """Call `act` at a time of the model's own clock."""
-        delay = max(0, at_ns - self._now_ns()) / NS_PER_S
-        callbacks = self._env.timeout(delay).callbacks
-        if callbacks is not None:  # A fresh event always has its list; SimPy clears it once processed.
-            callbacks.append(lambda _event: act())
+        after(self._env, max(0, at_ns - self._now_ns()) / NS_PER_S, act)

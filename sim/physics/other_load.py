@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from sim.randomness import Stream
 
 _NAME = "(other load)"
-# The length of one burst: what a driver woken by a message or an engine answering a call takes, as an order of magnitude.
+# The length of one burst: what a driver woken by a message or an engine answering a call takes,
+# as an order of magnitude.
 _BURST_S = 0.001
 _DEFAULT_SHARES = 1024
 _CORES_MAX = 0.95

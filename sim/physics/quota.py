@@ -68,7 +68,7 @@ class QuotaPool:
             queue.runtime_ns += given
 
     def refill(self) -> bool:
-        """Begin a period: count the one that ended, fill the pool; False when nothing drew on it and the timer rests."""
+        """Begin a period: count the one that ended, fill the pool; False when nobody drew on it, so the timer rests."""
         self.periods_count += 1
         self.runtime_ns = self.quota_ns
         if self.throttled:

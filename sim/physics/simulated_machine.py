@@ -6,7 +6,6 @@ Fulfils `sim.machine.Machine`. Every verb schedules its own event; there is no p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import simpy
@@ -18,6 +17,7 @@ from sim.physics.fluid_cpu import FluidCpu
 from sim.physics.kernel_cpu import KernelCpu
 from sim.physics.other_load import OtherLoad
 from sim.randomness import Stream
+from sim.timers import after
 
 if TYPE_CHECKING:
     from scenarios.story import Container, Host, Story
@@ -80,7 +80,7 @@ class SimulatedMachine:
             2 * math.sqrt(3) * (Stream(self._seed, container.name, "start").uniform(0) - 0.5)
         )
         start_s = (self._profile.create_s_mean + self._profile.start_s(self._starting_count)) * spread
-        self._after(start_s, lambda: self._boot(container, start_s, answer))
+        after(self._env, start_s, lambda: self._boot(container, start_s, answer))
         return answer
 
     def _boot(self, container: Container, start_s: float, answer: simpy.Event) -> None:
@@ -137,7 +137,7 @@ class SimulatedMachine:
 
         def read() -> None:
             sample: Sample = container.read()
-            self._after(self._profile.notice_s_mean, lambda: answer.succeed(sample))
+            after(self._env, self._profile.notice_s_mean, lambda: answer.succeed(sample))
 
         container.errand(self._profile.sample_cpu_s, read)
         return answer
@@ -167,11 +167,6 @@ class SimulatedMachine:
 
     def _notify(self, notice: Notice) -> None:
         self.notices.put(notice)
-
-    def _after(self, delay_s: float, act: Callable[[], None]) -> None:
-        callbacks = self._env.timeout(delay_s).callbacks
-        if callbacks is not None:  # A fresh event always has its list; SimPy clears it once processed.
-            callbacks.append(lambda _event: act())
 
     def _cpu_limits(self, container: Container, cpus_limit: float | None) -> GroupLimits:
         shares = _DEFAULT_SHARES if self._variant == "wrong_weights" else container.cpu_shares

@@ -1,13 +1,15 @@
 """Rolling window: at most so many tokens within any window of time, and no debt.
 
 An amount frees exactly `window_s` after it was granted. An amount above the limit passes alone, with the window empty.
-Source: agent-ecology's later limiter (systems.md, A).
+Source: the later limiter of the agent-ecology project.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING
+
+from sim.timers import after
 
 if TYPE_CHECKING:
     import simpy
@@ -60,7 +62,7 @@ class Window:
         while self._waiting:
             granted, tokens, since_s = self._waiting[0]
             if min(tokens, self._limit) > self.level_tokens + _EPSILON_TOKENS:
-                self._wake_in(self._granted[0][0] + self._window_s - self._env.now)
+                after(self._env, max(0.0, self._granted[0][0] + self._window_s - self._env.now), self._serve)
                 return
             self._waiting.popleft()
             self._used += tokens
@@ -71,8 +73,3 @@ class Window:
             self._tally.waits_count += 1
             self._tally.wait_s_sum += waited_s
             granted.succeed(waited_s)
-
-    def _wake_in(self, delay_s: float) -> None:
-        callbacks = self._env.timeout(max(0.0, delay_s)).callbacks
-        if callbacks is not None:  # A fresh event always has its list; SimPy clears it once processed.
-            callbacks.append(lambda _event: self._serve())

@@ -3,7 +3,8 @@
 Formula: level = min(capacity, level + elapsed * rate), computed lazily when somebody looks.
 With debt a taker passes whenever the level is not negative, and the whole amount is deducted: 100 in hand, 150 spent is
 -50, and at 10 tokens/s the next one passes 5 s later. Without debt it waits until the level holds the whole amount.
-Takers pass in the order they came. Source: agent-ecology's bucket (systems.md, A), and the shaping bucket of queueing theory.
+Takers pass in the order they came.
+Source: the bucket of the agent-ecology project, and the shaping bucket of queueing theory.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from sim.timers import after
 
 if TYPE_CHECKING:
     import simpy
@@ -74,7 +77,7 @@ class Bucket:
             granted, tokens, since_s = self._waiting[0]
             missing = self._needed(tokens) - self.level_tokens
             if missing > _EPSILON_TOKENS:
-                self._wake_in(missing / self._rate)
+                after(self._env, missing / self._rate, self._serve)
                 return
             self._waiting.popleft()
             self._spend(tokens)
@@ -92,8 +95,3 @@ class Bucket:
         tally.waits_count += 1
         tally.wait_s_sum += waited_s
         tally.debt_tokens_max = max(tally.debt_tokens_max, -self._level)
-
-    def _wake_in(self, delay_s: float) -> None:
-        callbacks = self._env.timeout(delay_s).callbacks
-        if callbacks is not None:  # A fresh event always has its list; SimPy clears it once processed.
-            callbacks.append(lambda _event: self._serve())

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import simpy
@@ -35,6 +34,9 @@ from sim.machine import (
 )
 from sim.physics.host_profile import load_profile
 from sim.physics.simulated_machine import SimulatedMachine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
 
 MIB = 1 << 20
 FAR_S = 1e6

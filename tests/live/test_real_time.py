@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,7 +61,12 @@ class TestWaiting:
 
     def test_an_empty_schedule_waits_for_an_open_call(self, env: LiveEnvironment) -> None:
         """While a call is under way the run goes on, and its value arrives."""
-        call = env.call(lambda: time.sleep(SOON_S) or "done")
+
+        def work() -> str:
+            time.sleep(SOON_S)
+            return "done"
+
+        call = env.call(work)
 
         assert env.run(until=call) == "done"
         assert env.now >= SOON_S
@@ -106,9 +112,13 @@ class TestPosting:
         stamps: list[tuple[float, float]] = []
         arrived = env.event()
 
+        def handle(before_s: float) -> None:
+            stamps.append((before_s, env.now))
+            arrived.succeed()
+
         def post() -> None:
             before_s = env.clock()
-            env.post(lambda: (stamps.append((before_s, env.now)), arrived.succeed()))
+            env.post(lambda: handle(before_s))
 
         later(SOON_S, post)
         env.hold_open()
@@ -151,7 +161,7 @@ class TestPosting:
 
         def post_all(thread: int) -> None:
             for number in range(500):
-                env.post(lambda number=number: take(thread, number))
+                env.post(partial(take, thread, number))
                 if number % 100 == 0:
                     time.sleep(0.001)
 
@@ -176,7 +186,7 @@ class TestPosting:
 
         def post_all() -> None:
             for number in range(300):
-                env.post(lambda number=number: taken.append(number))
+                env.post(partial(taken.append, number))
             env.post(done.succeed)
 
         env.hold_open()
@@ -190,7 +200,7 @@ class TestPosting:
         env.end()
 
         for door in (env.post, env.call):
-            with pytest.raises(RunEnded, match="^the run has ended$"):
+            with pytest.raises(RunEnded, match=r"^the run has ended$"):
                 door(lambda: None)
 
 
@@ -227,8 +237,12 @@ class TestCalling:
     def test_the_end_waits_for_calls_under_way(self, env: LiveEnvironment) -> None:
         """Nothing a call does can happen after the end, so what it created can be removed."""
         finished: list[bool] = []
-        env.call(lambda: time.sleep(0.1) or finished.append(True))
 
+        def work() -> None:
+            time.sleep(0.1)
+            finished.append(True)
+
+        env.call(work)
         env.end()
 
         assert finished == [True]

@@ -310,10 +310,9 @@ WRONG = [
     ),
     (
         "agents:\n",
-        "agents:\n  7:\n  - 5\nx-note: |\n  Nobody reads this.\nx-empty:\nx-real:\n",
+        "agents:\n  7:\n  - 5\nx-rest:\n",
         "s.yaml:12: agents.7 is a list of 1; it must be a mapping: keys with values, one a line",
     ),
-    # Two at once would hide each other, so the third is the text.
     (
         "    cpus: 1\n",
         "    cpus: 1\n    cpuset: 3-1\n",
@@ -364,6 +363,12 @@ def test_all_mistakes_are_found_at_once_in_the_order_of_the_file() -> None:
     assert ["hosts.local.memory", "agents.worker.count", "live.scale.memory"] == [
         problem.path for problem in caught.value.problems
     ]
+
+
+def test_keys_that_start_with_x_are_the_authors_own() -> None:
+    """As in Compose files, they hold notes and anchors, and nobody judges them."""
+
+    assert "s" == load_text(SOUND + "x-note: Whatever.\nx-empty:\nx-limits: &limits {cpus: many}\n", "s").name
 
 
 def test_a_file_that_is_wrong_everywhere_is_not_told_in_full() -> None:

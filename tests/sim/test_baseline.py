@@ -42,6 +42,7 @@ def write_validation(
     host: str = HOST,
     comparable: bool = True,
     ended: bool = True,
+    world: str = "docker",
 ) -> Path:
     """A validation's directory with one live record for each value."""
     validation = home / "validations" / name
@@ -49,7 +50,7 @@ def write_validation(
         record = validation / f"live-{number}"
         record.mkdir(parents=True)
         summary = {"schema_version": 1, "ended": ended, "metrics": [asdict(metric) for metric in run]}
-        provenance = {"comparable": comparable, "host": {"name": host}}
+        provenance = {"world": world, "comparable": comparable, "host": {"name": host}}
         written = {"scenario": {"story": story or STORY}, "summary": summary, "provenance": provenance}
         for part, content in written.items():
             (record / f"{part}.json").write_text(json.dumps(content))
@@ -118,10 +119,11 @@ def test_validations_of_the_story_on_the_host_are_pooled(tmp_path: Path) -> None
         {"host": "other-box"},
         {"comparable": False},
         {"ended": False},
+        {"world": "sim"},
     ],
 )
 def test_foreign_and_unfit_runs_are_left_out(tmp_path: Path, foreign: dict[str, Any]) -> None:
-    """Another story, another host, a disturbed run and one that was cut short say nothing here."""
+    """Another story, another host, a disturbed run, one that was cut short and a simulated one say nothing here."""
     write_validation(tmp_path, "a", [9.0, 11.0], **foreign)
 
     assert loaded(tmp_path) == Baseline()
@@ -149,7 +151,9 @@ def test_a_home_without_validations_has_an_empty_baseline(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("part", ["summary.json", "scenario.json", "provenance.json"])
-@pytest.mark.parametrize("damage", ["", "[]", '{"metrics": [7]}', "\x00", '{"host": null, "comparable": true}'])
+@pytest.mark.parametrize(
+    "damage", ["", "[]", '{"metrics": [7]}', "\x00", '{"host": null, "comparable": true, "world": "docker"}']
+)
 def test_a_damaged_record_is_left_out(tmp_path: Path, part: str, damage: str) -> None:
     """A record that a crash or a disk spoiled does not stop today's comparison."""
     validation = write_validation(tmp_path, "a", [9.0, 10.0, 11.0])

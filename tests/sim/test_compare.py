@@ -22,6 +22,7 @@ from sim.compare import (
     observe,
 )
 from sim.metrics import Metric
+from sim.quantities import error_floor
 
 Runs = list[list[Metric]]
 
@@ -65,6 +66,24 @@ def test_error_below_the_floor_is_relative_to_the_floor() -> None:
     (row,) = compared(runs_of(0.0001, 0.0001), runs_of(0.0005, 0.0005)).metrics
 
     assert row.error_ratio == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "floor"),
+    [
+        ("step_latency_s_p95", "s", 1e-3),
+        ("throttled_s", "s", 1.0),
+        ("steps_per_s", "1/s", 1e-2),
+        ("memory_bytes_max", "bytes", 2**20),
+        ("completion_ratio", "ratio", 1e-2),
+        ("restart_count", "count", 1.0),
+        ("unheard_of", "bytes", 2**20),
+        ("unheard_of", "furlongs", 1e-9),
+    ],
+)
+def test_floors_go_by_name_then_by_unit(name: str, unit: str, floor: float) -> None:
+    """A metric's floor is its own, else that of the unit in its name, else that of the unit beside it."""
+    assert error_floor(name, unit) == floor
 
 
 def test_equal_steady_runs_are_equivalent() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +19,9 @@ from sim.physics.host_profile import load_profile
 from sim.record import STEPS_COUNT_MAX, Recorder, begin_record, read_record
 from sim.recorded import recall
 from sim.run import simulate
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DETERMINISTIC = (
     "scenario.json",
@@ -153,7 +157,7 @@ def test_step_rows_are_bounded_and_totals_exact(monkeypatch: pytest.MonkeyPatch)
     kept = recorder.tables["steps"]["index"]
 
     assert len(kept) <= 100 < STEPS_COUNT_MAX
-    assert 1 == len({later - earlier for earlier, later in zip(kept, kept[1:], strict=False)})
+    assert 1 == len({later - earlier for earlier, later in itertools.pairwise(kept)})
     assert 1000 == recorder.totals["a"].steps_count
     assert 100.0 == pytest.approx(recorder.totals["a"].latency_s_sum)
 

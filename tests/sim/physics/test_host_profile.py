@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sim.errors import ProfileError
 from sim.physics.host_profile import REFERENCE, load_profile, profile_from_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_profile_survives_writing_and_reading(tmp_path: Path) -> None:

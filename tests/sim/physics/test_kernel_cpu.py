@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
-import simpy
 
 from sim.physics.cpu import GroupLimits, Task
 from sim.physics.host_profile import HostProfile, load_profile
 from sim.physics.kernel_cpu import KernelCpu
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import simpy
 
 # The closed forms below are for a kernel without granularity: fine ticks and slices stand in for it.
 FINE = dataclasses.replace(load_profile(None), tick_s=1e-4, slice_s=1e-3, base_slice_s=1e-4)

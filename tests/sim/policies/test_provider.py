@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import simpy
+from typing import TYPE_CHECKING
 
 from scenarios.story import Law, Provider
 from sim.policies.provider import LlmProvider
+
+if TYPE_CHECKING:
+    import simpy
 
 
 def provider(env: simpy.Environment, *, rpm: float | None = None, tpm: float | None = None) -> LlmProvider:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
-
-import simpy
+from typing import TYPE_CHECKING, Any
 
 from scenarios.story import RollingWindow
 from sim.policies.rate_limit import Limiter
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import simpy
 
 
 def granted_times(env: simpy.Environment, takes: list[tuple[float, float]]) -> list[float]:

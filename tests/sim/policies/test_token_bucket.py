@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import simpy
 
 from scenarios.story import TokenBucket
 from sim.policies.rate_limit import Limiter
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import simpy
 
 
 def spec(

@@ -1,0 +1,28 @@
+"""Measures the current engine's host and keeps the profile where simulations look for it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from live.engine import connect
+from sim.places import host_profile
+from sim.record import write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sim.physics.host_profile import HostProfile
+
+
+def measure_and_keep(say: Callable[[str], None]) -> HostProfile:
+    """Measure this machine's physics constants and write them down; raises EngineMissing where no engine answers."""
+    with contextlib.closing(connect()) as client:
+        # Only here, because it needs the SDK, whose absence `connect` puts into words.
+        from live.host_profile import measure_host
+
+        profile = measure_host(client, say)
+    path = host_profile()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, profile.to_json())
+    return profile

@@ -1,0 +1,336 @@
+"""The Docker machine beyond the port's contract: hardening, labels, refusals, a lost engine, and a clean end."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import docker as sdk
+import pytest
+
+from live.docker_machine import DockerMachine
+from live.image import worker_image
+from live.labels import new_run_labels
+from live.leftovers import labelled, remove_run
+from live.real_time import LiveEnvironment
+from scenarios.story import Container, Host, LiveScale, Story
+from sim.machine import Compute, Died, Lost, Machine, Program, Refused, Sample, Started, Step, StepDone, Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from pathlib import Path
+
+    import simpy
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(60)]
+
+MIB = 1 << 20
+ENGINE_SOCKET = "/var/run/docker.sock"
+Script = "Callable[[Rig], Generator[simpy.Event, Any, None]]"
+
+
+@dataclass
+class Heard:
+    """An observer that keeps what it hears."""
+
+    steps: list[StepDone] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+
+    def step(self, done: StepDone) -> None:
+        """Keep a step."""
+        self.steps.append(done)
+
+    def sample(self, sample: Sample) -> None:
+        """Keep a sample."""
+        self.samples.append(sample)
+
+
+@dataclass
+class Rig:
+    """A machine, what it is made with, and the run's name on the engine."""
+
+    client: sdk.DockerClient
+    env: LiveEnvironment
+    machine: DockerMachine
+    run: str
+
+    def play(self, script: Generator[simpy.Event, Any, None]) -> None:
+        """Run a script to its end."""
+        self.env.run(until=self.env.process(script))
+
+    def only_container(self) -> dict[str, Any]:
+        """What the engine says of the one container there is."""
+        (thing,) = labelled(self.client, self.run)
+        inspected: dict[str, Any] = self.client.api.inspect_container(thing.engine_id)
+        return inspected
+
+
+def story() -> Story:
+    """A story with a host and nothing else: the tests act themselves."""
+    return Story(
+        name="rig",
+        purpose="p",
+        source="s",
+        seed=1,
+        duration_s=60.0,
+        sample_interval_s=0.5,
+        hosts=(Host("h", 2, 4096 * MIB, 0, 0, None),),
+        containers=(),
+        agents=(),
+        rate_limits=(),
+        providers=(),
+        goals=(),
+        headline=(),
+        live_scale=LiveScale(1.0, 1.0, 1.0),
+        live_able=True,
+    )
+
+
+def container(name: str = "a", memory_bytes_limit: int | None = 128 * MIB) -> Container:
+    """A container with every limit there is."""
+    return Container(name, "h", 0.75, memory_bytes_limit, memory_bytes_limit, 512, (0, 1), 50, 1.0)
+
+
+@contextlib.contextmanager
+def rigged(client: sdk.DockerClient, name: str, **options: Any) -> Iterator[Rig]:  # noqa: ANN401
+    """A machine that is closed at the end."""
+    image = options.get("image") or worker_image(client)
+    labels = new_run_labels(name, 60.0)
+    with LiveEnvironment() as env:
+        machine = DockerMachine(env, client, story(), labels, Heard(), image=image)
+        _is_a_machine: Machine = machine
+        try:
+            yield Rig(client, env, machine, name)
+        finally:
+            env.end()
+            machine.close()
+
+
+@pytest.fixture(name="rig")
+def _rig(docker_engine: sdk.DockerClient, request: pytest.FixtureRequest) -> Iterator[Rig]:
+    with rigged(docker_engine, "rig-test") as rig:
+        yield rig
+
+
+def test_a_container_is_hardened_and_limited(rig: Rig) -> None:
+    """Nobody's user, no capability, no new privilege, no network, nothing writable; and the story's limits."""
+    inspected: list[dict[str, Any]] = []
+
+    def script() -> Generator[simpy.Event, Any, None]:
+        yield rig.machine.start(container())
+        inspected.append(rig.only_container())
+
+    rig.play(script())
+    host = inspected[0]["HostConfig"]
+    assert inspected[0]["Config"]["User"] == "65534:65534"
+    assert {
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges:true"],
+        "NetworkMode": "none",
+        "ReadonlyRootfs": True,
+        "Privileged": False,
+        "AutoRemove": False,
+        "OomKillDisable": False,
+    } == {key: host[key] or False for key in (
+        "CapDrop", "SecurityOpt", "NetworkMode", "ReadonlyRootfs", "Privileged", "AutoRemove", "OomKillDisable",
+    )}  # fmt: skip
+    assert host["LogConfig"]["Type"] == "none"
+    assert {
+        "CpuPeriod": 100_000,
+        "CpuQuota": 75_000,
+        "CpuShares": 512,
+        "CpusetCpus": "0,1",
+        "Memory": 128 * MIB,
+        "MemorySwap": 128 * MIB,
+        "PidsLimit": 50,
+    } == {key: host[key] for key in (
+        "CpuPeriod", "CpuQuota", "CpuShares", "CpusetCpus", "Memory", "MemorySwap", "PidsLimit",
+    )}  # fmt: skip
+
+
+def test_what_is_created_says_whose_it_is(rig: Rig) -> None:
+    """Every container carries the run's labels and its name in the story."""
+    labels: list[dict[str, str]] = []
+
+    def script() -> Generator[simpy.Event, Any, None]:
+        yield rig.machine.start(container("worker"))
+        labels.append(rig.only_container()["Config"]["Labels"])
+
+    rig.play(script())
+    assert labels[0].items() >= new_run_labels("rig-test", 60.0).as_labels().items() - {
+        ("io.tonnage.lease-until", labels[0]["io.tonnage.lease-until"])
+    } - {item for item in new_run_labels("rig-test", 60.0).as_labels().items() if "lease" in item[0]}
+    assert labels[0]["io.tonnage.container"] == "worker"
+
+
+def test_what_the_engine_refuses_is_a_value_and_leaves_nothing(rig: Rig) -> None:
+    """A limit below what the engine allows refuses the start, with its reason, and the name is free again."""
+    outcomes: list[object] = []
+    things: list[int] = []
+
+    def script() -> Generator[simpy.Event, Any, None]:
+        outcomes.append((yield rig.machine.start(container(memory_bytes_limit=1 * MIB))))
+        things.append(len(labelled(rig.client, rig.run)))
+        outcomes.append((yield rig.machine.start(container())))
+
+    rig.play(script())
+    refused, started = outcomes
+    assert isinstance(refused, Refused)
+    assert "memory limit" in refused.reason
+    assert "\n" not in refused.reason
+    assert things == [0]
+    assert isinstance(started, Started)
+
+
+def test_a_worker_that_cannot_start_is_refused_with_its_reason(docker_engine: sdk.DockerClient) -> None:
+    """Where there is no such image, the engine's own words are the reason."""
+    outcomes: list[object] = []
+
+    with rigged(docker_engine, "rig-test", image="tonnage-worker:no-such-tag") as rig:
+
+        def script() -> Generator[simpy.Event, Any, None]:
+            outcomes.append((yield rig.machine.start(container())))
+
+        rig.play(script())
+    assert isinstance(outcomes[0], Refused)
+    assert "No such image" in outcomes[0].reason
+
+
+def test_a_kill_by_somebody_else_is_no_oom(rig: Rig) -> None:
+    """A container killed through the engine is noticed as killed, with the time it happened; its work is lost."""
+    outcomes: list[object] = []
+    times_s: list[float] = []
+
+    def script() -> Generator[simpy.Event, Any, None]:
+        yield rig.machine.start(container())
+        program = Program("w/0", (Step(0, None, 0.0, (Compute(30.0, 1),)),), 60.0)
+        work = rig.machine.submit("a", program)
+        yield rig.env.timeout(0.2)
+        times_s.append(rig.env.clock())
+        rig.client.api.kill(rig.only_container()["Id"])
+        times_s.append(rig.env.clock())
+        outcomes.append((yield rig.machine.notices.get()))
+        outcomes.append((yield work))
+
+    rig.play(script())
+    died, lost = outcomes
+    assert isinstance(died, Died)
+    assert isinstance(lost, Lost)
+    assert (died.cause, died.exit_code, lost.cause) == ("killed", 137, "container")
+    assert times_s[0] <= died.happened_s <= died.noticed_s
+    assert died.happened_s <= times_s[1]
+
+
+def test_a_name_is_free_once_its_container_died(rig: Rig) -> None:
+    """A restart policy may start the same name anew as soon as it has been told of the death."""
+    outcomes: list[object] = []
+
+    def script() -> Generator[simpy.Event, Any, None]:
+        yield rig.machine.start(container())
+        killed = rig.machine.kill("a")
+        yield rig.machine.notices.get()
+        outcomes.append((yield rig.machine.start(container())))
+        outcomes.append((yield killed))
+
+    rig.play(script())
+    assert isinstance(outcomes[0], Started)
+    assert outcomes[1] == Stopped("a", 137)
+
+
+def test_the_end_removes_everything(docker_engine: sdk.DockerClient) -> None:
+    """Containers that are up, dead or just being started are all gone after the close, and so are their threads."""
+    threads_before = threading.active_count()
+
+    with pytest.raises(ZeroDivisionError), rigged(docker_engine, "rig-test") as rig:
+
+        def script() -> Generator[simpy.Event, Any, None]:
+            yield rig.machine.start(container("up"))
+            for number in range(4):
+                rig.machine.start(container(f"coming-{number}"))
+            yield rig.env.timeout(0.02)
+            raise ZeroDivisionError
+
+        rig.play(script())
+
+    assert labelled(docker_engine, "rig-test") == []
+    assert threading.active_count() <= threads_before
+
+
+class Relay:
+    """A way to the engine that can be cut, as a network can."""
+
+    def __init__(self, path: Path) -> None:
+        """Listen on a socket file and pass everything on."""
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._cut = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def cut(self) -> None:
+        """Let no more through."""
+        self._cut.set()
+        self._thread.join(5.0)
+
+    def _serve(self) -> None:
+        while not self._cut.is_set():
+            sockets = [self._listener, *(end for pair in self._pairs for end in pair)]
+            for readable in select.select(sockets, [], [], 0.05)[0]:
+                if readable is self._listener:
+                    self._accept()
+                else:
+                    self._pass_on(readable)
+        for end in (self._listener, *(end for pair in self._pairs for end in pair)):
+            end.close()
+
+    def _accept(self) -> None:
+        far = socket.socket(socket.AF_UNIX)
+        far.connect(ENGINE_SOCKET)
+        self._pairs.append((self._listener.accept()[0], far))
+
+    def _pass_on(self, readable: socket.socket) -> None:
+        pair = next(pair for pair in self._pairs if readable in pair)
+        data = readable.recv(65536)
+        if data:
+            pair[1 - pair.index(readable)].sendall(data)
+            return
+        self._pairs.remove(pair)
+        for end in pair:
+            end.close()
+
+
+def test_a_lost_engine_is_a_notice_for_every_container(docker_engine: sdk.DockerClient, tmp_path: Path) -> None:
+    """When the event stream ends unasked, all containers are noticed as lost, work under way ends, and all is refused."""
+    relay = Relay(tmp_path / "engine.sock")
+    client = sdk.DockerClient(base_url=f"unix://{tmp_path / 'engine.sock'}", timeout=5)
+    outcomes: list[Any] = []
+    try:
+        with rigged(client, "rig-test", image=worker_image(docker_engine)) as rig:
+
+            def script() -> Generator[simpy.Event, Any, None]:
+                yield rig.env.all_of([rig.machine.start(container(name)) for name in ("a", "b")])
+                program = Program("w/0", (Step(3, None, 0.0, (Compute(30.0, 1),)),), 60.0)
+                work = rig.machine.submit("a", program)
+                relay.cut()
+                outcomes.append((yield rig.machine.notices.get()))
+                outcomes.append((yield rig.machine.notices.get()))
+                outcomes.append((yield work))
+                outcomes.append((yield rig.machine.start(container("c"))))
+                outcomes.append((yield rig.machine.sample("a")))
+
+            rig.play(script())
+            assert rig.machine.engine_lost
+    finally:
+        client.close()
+        remaining = remove_run(docker_engine, "rig-test")
+
+    assert [(died.container, died.cause) for died in outcomes[:2]] == [("a", "engine_lost"), ("b", "engine_lost")]
+    assert (outcomes[2].step_index, outcomes[2].cause) == (3, "container")
+    assert [Refused("c", "the engine is lost"), Refused("a", "the engine is lost")] == outcomes[3:]
+    assert remaining == []

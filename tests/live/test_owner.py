@@ -1,0 +1,73 @@
+"""Who owns a labelled object, and whether that process still lives."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from live.labels import LEASE_MARGIN_S, RunLabels, new_run_labels, read_labels
+from live.owner import Owner, is_gone, this_owner
+
+LEASE_OVER_S = 1.0
+ELSEWHERE = "another-host/pid:[4026531836]"
+
+
+def test_this_process_lives() -> None:
+    """Whoever asks is alive, so what it made is no leftover, even with its lease over."""
+    owner = this_owner()
+
+    assert os.getpid() == owner.pid
+    assert owner.is_here()
+    assert not is_gone(owner, LEASE_OVER_S)
+
+
+def test_a_process_that_ended_is_gone() -> None:
+    """Its number alone does not make a process: here nobody has it."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        child.wait()
+
+    assert is_gone(dataclasses.replace(this_owner(), pid=child.pid), time.time() + 1000)
+
+
+@pytest.mark.parametrize("field", ["boot_id", "pid_start"])
+def test_a_number_used_again_is_another_process(field: str) -> None:
+    """The same number after a boot, or with another start time, is somebody else."""
+    assert is_gone(dataclasses.replace(this_owner(), **{field: "1"}), time.time() + 1000)
+
+
+def test_elsewhere_the_lease_decides() -> None:
+    """Nobody can look into another host, so its objects are left alone until their run must have ended."""
+    owner = Owner(ELSEWHERE, "boot", os.getpid(), "1")
+
+    assert not owner.is_here()
+    assert not is_gone(owner, time.time() + 1000)
+    assert is_gone(owner, time.time() - 1)
+
+
+def test_labels_are_read_back() -> None:
+    """What a run writes on its containers names the run, its process and its lease."""
+    before_s = time.time()
+    made = new_run_labels("ab12", duration_s=60.0)
+    read = read_labels(made.as_labels())
+
+    assert read == RunLabels("ab12", this_owner(), pytest.approx(made.lease_until_s, abs=1.0))
+    assert before_s + 60.0 + LEASE_MARGIN_S <= made.lease_until_s
+
+
+@pytest.mark.parametrize("missing", ["run", "client-host", "boot-id", "pid", "pid-start", "lease-until"])
+def test_labels_that_are_not_whole_name_nobody(missing: str) -> None:
+    """An object whose owner cannot be asked is nobody's to remove."""
+    labels = new_run_labels("ab12", 60.0).as_labels()
+    del labels[f"io.tonnage.{missing}"]
+
+    assert read_labels(labels) is None
+
+
+def test_labels_of_others_name_nobody() -> None:
+    """Labels that only look like ours are not ours."""
+    assert read_labels({"io.tonnage.pid": "x", "io.tonnage.run": "y", "com.docker.compose.project": "z"}) is None

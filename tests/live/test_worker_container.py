@@ -1,0 +1,245 @@
+"""The worker in a real container: quotas, limits, OOM kills and ends."""
+
+from __future__ import annotations
+
+import os
+import queue
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from live.attachment import Attachment, attach
+from live.image import worker_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import docker
+
+    Message = dict[str, Any]
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(90)]
+
+MIB = 1024 * 1024
+ANSWER_S_MAX = 20.0
+HARDENED: dict[str, Any] = {
+    "read_only": True,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges:true"],
+    "network_mode": "none",
+    "pids_limit": 64,
+    "log_config": {"type": "none", "config": {}},
+}
+
+
+class Contained:
+    """A worker in a container, and what it has said."""
+
+    def __init__(self, client: docker.DockerClient, container_id: str) -> None:
+        """Attach, start it, and begin a run once it is ready."""
+        self.client = client
+        self.container_id = container_id
+        self.heard: list[Message] = []
+        self._said: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self.attachment = Attachment(
+            attach(client, container_id), "worker", self._said.put, lambda: self._said.put({"is": "end"})
+        )
+        client.api.start(container_id)
+        self.ready = self.hear("ready")
+        self.epoch_s = 0.0
+
+    def begin(self, interval_s: float = 1000.0) -> None:
+        """Begin a run that is at zero now."""
+        self.epoch_s = time.monotonic()
+        self.attachment.send({"do": "begin", "epoch": self.epoch_s, "interval_s": interval_s})
+
+    def submit(self, number: int, *steps: object, agent: str = "w/0", process: str = "own") -> None:
+        """Give an agent a program."""
+        head = {"do": "submit", "id": number, "agent": agent, "process": process, "until": 1e9}
+        self.attachment.send(head | {"steps": list(steps)})
+
+    def run(self, number: int, *work: object, agent: str = "w/0", process: str = "own") -> list[float]:
+        """Run one step at once; returns its row."""
+        self.submit(number, [number, None, 0.0, list(work)], agent=agent, process=process)
+        self.hear("finished")
+        return self.rows()[-1]
+
+    def rows(self) -> list[list[float]]:
+        """All finished steps heard of so far."""
+        return [row for message in self.heard if message["is"] == "steps" for row in message["rows"]]
+
+    def sample(self) -> Message:
+        """Ask for the counters."""
+        self.attachment.send({"do": "sample", "id": 1})
+        return self.hear("sample")
+
+    def hear(self, what: str) -> Message:
+        """The next message of a kind; those before it are kept in `heard`."""
+        until_s = time.monotonic() + ANSWER_S_MAX
+        while True:
+            message = self._said.get(timeout=max(0.01, until_s - time.monotonic()))
+            self.heard.append(message)
+            if message["is"] == what:
+                return message
+
+    def exit_code(self) -> int:
+        """Wait for the container's end."""
+        return int(self.client.api.wait(self.container_id, timeout=20)["StatusCode"])
+
+    def state(self) -> dict[str, Any]:
+        """What the engine says of it."""
+        state: dict[str, Any] = self.client.api.inspect_container(self.container_id)["State"]
+        return state
+
+
+@contextmanager
+def contained(client: docker.DockerClient, limits: dict[str, int] | None = None) -> Iterator[Contained]:
+    """A worker in a hardened container, removed afterwards."""
+    made = client.api.create_container(
+        worker_image(client),
+        stdin_open=True,
+        labels={"io.tonnage.run": "test", "io.tonnage.pid": str(os.getpid())},
+        host_config=client.api.create_host_config(**(HARDENED | (limits or {}))),
+    )["Id"]
+    worker = None
+    try:
+        worker = Contained(client, made)
+        worker.begin()
+        yield worker
+    finally:
+        if worker is not None:
+            worker.attachment.close()
+        client.api.remove_container(made, force=True)
+
+
+def memory_limit(size_bytes: int) -> dict[str, int]:
+    """A limit without swap."""
+    return {"mem_limit": size_bytes, "memswap_limit": size_bytes}
+
+
+def test_it_is_nobody_and_process_one(docker_engine: docker.DockerClient) -> None:
+    """PID 1 in its container runs as user 65534 and takes a few megabytes."""
+    with contained(docker_engine) as worker:
+        host_pid = worker.state()["Pid"]
+        sample = worker.sample()
+
+        assert worker.ready["pid"] == 1
+        assert Path(f"/proc/{host_pid}").stat().st_uid == 65534
+        assert MIB < sample["memory"] < 16 * MIB
+
+
+def test_a_quota_is_not_a_rate(docker_engine: docker.DockerClient) -> None:
+    """100 ms of CPU at 0.2 CPU take four idle periods and a bit: about 420 ms, neither 100 nor 500."""
+    with contained(docker_engine, {"cpu_period": 100_000, "cpu_quota": 20_000}) as worker:
+        time.sleep(0.5)
+        before = worker.sample()
+        rows = []
+        for number in range(4):
+            rows.append(worker.run(number, ["cpu", 0.1, 1]))
+            # The periods in which nothing is used let the next step begin with a full quota.
+            time.sleep(0.35)
+        after = worker.sample()
+        latencies_s = [row[3] for row in rows]
+
+        assert 0.3 < min(latencies_s) < 0.48
+        assert all(0.1 <= row[4] < 0.101 for row in rows)
+        assert all(row[5] == pytest.approx(row[3] - row[4], abs=5e-6) for row in rows)
+        assert after["throttled_periods"] - before["throttled_periods"] >= 4 * 3
+        assert after["throttled_s"] - before["throttled_s"] > 0.3
+        assert after["cpu_s"] - before["cpu_s"] == pytest.approx(0.4, abs=0.05)
+
+
+def test_memory_held_is_memory_counted(docker_engine: docker.DockerClient) -> None:
+    """The container's usage follows what its agents hold; its peak stays."""
+    with contained(docker_engine, memory_limit(256 * MIB)) as worker:
+        worker.run(1)
+        seen = [worker.sample()]
+        for number, work in enumerate((["hold", 50 * MIB, False], ["hold", 20 * MIB, True], ["release"]), start=2):
+            worker.run(number, work)
+            seen.append(worker.sample())
+        used = [sample["memory"] - seen[0]["memory"] for sample in seen[1:]]
+
+        assert [50 * MIB, 70 * MIB, 20 * MIB] == pytest.approx(used, abs=2 * MIB)
+        assert seen[-1]["memory_peak"] >= 70 * MIB
+        assert all(sample["memory"] <= sample["memory_raw"] <= sample["memory_peak"] for sample in seen)
+
+
+def test_an_oom_kill_takes_one_agent(docker_engine: docker.DockerClient) -> None:
+    """The largest agent dies of it and its step is lost; the supervisor, the others and its successor go on."""
+    with contained(docker_engine, memory_limit(64 * MIB)) as worker:
+        worker.run(1, ["hold", 10 * MIB, False], agent="w/other")
+        worker.submit(2, [5, None, 0.0, []], [6, None, 0.0, [["hold", 30 * MIB, False], ["hold", 60 * MIB, False]]])
+        lost = worker.hear("lost")
+        killed = worker.hear("killed")
+        worker.run(3, ["hold", 10 * MIB, False])
+        worker.run(4, ["release"], agent="w/other")
+        sample = worker.sample()
+
+        assert (2, "w/0", 6, "oom") == (lost["id"], lost["agent"], lost["step"], lost["cause"])
+        assert ("w/0", "oom") == (killed["agent"], killed["cause"])
+        assert [1, 5, 3, 4] == [row[0] for row in worker.rows()]
+        assert sample["oom_kills"] == 1
+        assert worker.state()["Running"]
+
+
+def test_several_oom_kills_are_told_apart_from_a_kill(docker_engine: docker.DockerClient) -> None:
+    """Each kill that the kernel counts explains one death, and a death it did not count is another's doing."""
+    with contained(docker_engine, memory_limit(64 * MIB)) as worker:
+        causes = []
+        for number in range(3):
+            worker.submit(number, [0, None, 0.0, [["hold", 100 * MIB, False]]])
+            causes.append(worker.hear("killed")["cause"])
+        worker.run(4)
+        pids = [int(row[1]) for row in docker_engine.api.top(worker.container_id)["Processes"]]
+        os.kill(next(pid for pid in pids if pid != worker.state()["Pid"]), 9)
+        causes.append(worker.hear("killed")["cause"])
+
+        assert ["oom", "oom", "oom", "killed"] == causes
+
+
+def test_memory_of_main_agents_takes_the_container_with_it(docker_engine: docker.DockerClient) -> None:
+    """Held by PID 1, it makes PID 1 the one that is killed: exit code 137, and the engine calls it an OOM kill."""
+    with contained(docker_engine, memory_limit(64 * MIB)) as worker:
+        worker.run(1, ["hold", 20 * MIB, False], agent="w/own")
+        worker.run(2, ["hold", 30 * MIB, False], agent="w/main", process="main")
+        worker.submit(3, [0, None, 0.0, [["hold", 60 * MIB, False]]], agent="w/main", process="main")
+        worker.hear("end")
+
+        assert worker.exit_code() == 137
+        assert worker.state()["OOMKilled"]
+        assert "lost" not in {message["is"] for message in worker.heard}
+
+
+def test_samples_come_on_the_grid(docker_engine: docker.DockerClient) -> None:
+    """At each multiple of the interval, counted from the run's zero, with counters of this container alone."""
+    with contained(docker_engine) as worker:
+        worker.begin(interval_s=0.2)
+        worker.submit(1, [0, None, 0.0, [["cpu", 0.3, 1]]])
+        samples = [worker.hear("sample") for _ in range(5)]
+        numbers = [int(sample["at"] / 0.2) for sample in samples]
+
+        assert list(range(numbers[0], numbers[0] + 5)) == numbers
+        assert 0.3 <= samples[-1]["cpu_s"] < 0.6
+
+
+def test_it_ends_with_its_driver(docker_engine: docker.DockerClient) -> None:
+    """When the driver's connection closes, the container ends, although an agent is burning CPU."""
+    with contained(docker_engine) as worker:
+        worker.submit(1, [0, None, 0.0, [["cpu", 60.0, 1]]])
+        time.sleep(0.2)
+        worker.attachment.close()
+
+        assert worker.exit_code() == 0
+
+
+def test_it_ends_at_docker_stop(docker_engine: docker.DockerClient) -> None:
+    """Within the grace, with exit code 0, although PID 1 has no default signal handlers."""
+    with contained(docker_engine) as worker:
+        began_s = time.monotonic()
+        docker_engine.api.stop(worker.container_id, timeout=15)
+
+        assert time.monotonic() - began_s < 10.0
+        assert worker.exit_code() == 0

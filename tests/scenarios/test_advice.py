@@ -1,0 +1,232 @@
+"""What `tonnage check` warns of in a scenario that is sound."""
+
+from __future__ import annotations
+
+import pytest
+
+from scenarios import load, load_text
+from scenarios.advice import advise
+
+CALM = """\
+purpose: Nothing to warn of.
+duration: 60s
+hosts: {local: {cpus: 4, memory: 8g}}
+containers:
+  box: {cpus: 2, mem_limit: 1g}
+agents:
+  worker:
+    container: box
+    count: 4
+    think: 300ms
+    steps: [{hold: 10m}, {compute: 20ms}, {release: }]
+"""
+BUCKET = "rate_limits: {llm: {kind: token_bucket, rate: 10, capacity: 100, per: agent}}\n"
+TAKE = "steps: [{take: {from: llm, tokens: 60}}, "
+
+WARNED = [
+    (
+        "mem_limit: 1g}",
+        "mem_limit: 1g}\n  big: {cpus: 4, mem_limit: 8g}",
+        [
+            "hosts.local: memory limits add up to 9g of 8g: over-committed, which holds only while not all use theirs.",
+            "hosts.local: CPU limits add up to 6 of 4 cores: over-committed, which holds only while not all use "
+            "theirs.",
+            "containers.big: no agents live in it, so it only starts and idles.",
+        ],
+    ),
+    (
+        "box: {cpus: 2, mem_limit: 1g}",
+        "box: {mem_limit: 1g}\nx-a: 1",
+        [],
+    ),
+    (
+        "count: 4",
+        "count: 40",
+        [
+            "containers.box: agents ask for 2.5 CPUs of 2 on average: the quota is the bottleneck, and steps take "
+            "longer until the demand fits.",
+        ],
+    ),
+    (
+        "  box: {cpus: 2, mem_limit: 1g}\nagents:\n  worker:\n    container: box\n    count: 4",
+        "  box: {mem_limit: 4g}\nagents:\n  worker:\n    container: box\n    count: 80",
+        [
+            "hosts.local: agents ask for 5 cores of 4 on average: cores are the bottleneck, and steps take longer until "
+            "the demand fits.",
+        ],
+    ),
+    (
+        "cpus: 2, mem_limit: 1g",
+        "cpus: 0.3, mem_limit: 1g",
+        [
+            "containers.box: 2 of 4 agents computing at once use up the quota of 30ms in each 100ms and are stopped, "
+            "although agents ask for 83 % of the limit on average.",
+        ],
+    ),
+    (
+        "box: {cpus: 2, mem_limit: 1g}\nagents:\n  worker:\n    container: box\n    count: 4\n    think: 300ms",
+        "box: {cpus: 0.13, mem_limit: 1g}\nagents:\n  worker:\n    container: box\n    count: 1\n    think: 900ms",
+        [
+            "containers.box: one step alone needs 20ms of CPU in one go and the quota of 13ms in each 100ms stops it, "
+            "although agents ask for 17 % of the limit on average.",
+            "duration: 1m are enough for about 65 steps, too few for a steady 95th or 99th percentile.",
+        ],
+    ),
+    (
+        "{hold: 10m}, {compute: 20ms}",
+        "{hold: {uniform: [10m, 500m]}}, {compute: 20ms}",
+        [
+            "containers.box: agents hold about 94.27m on average but 1.983g when all are at their largest, and "
+            "mem_limit is 1g: expect OOM kills now and then.",
+        ],
+    ),
+    (
+        "{hold: 10m}, {compute: 20ms}",
+        "{hold: {exponential: 10m}}, {compute: 20ms}",
+        [
+            "containers.box: agents hold about 33.02m on average but without bound when all are at their largest, and "
+            "mem_limit is 1g: expect OOM kills now and then.",
+        ],
+    ),
+    (
+        "{hold: 10m}, {compute: 20ms}",
+        "{hold: 400m}, {compute: 20ms}, {sleep: 10s}",
+        [
+            "containers.box: agents hold about 1.547g on average and mem_limit is 1g: the kernel will kill all the "
+            "time.",
+            "duration: 1m are enough for about 23 steps, too few for a steady 95th or 99th percentile.",
+        ],
+    ),
+    (
+        "{cpus: 4, memory: 8g}}\ncontainers:\n  box: {cpus: 2, mem_limit: 1g}",
+        "{cpus: 4, memory: 32m}}\ncontainers:\n  box: {cpus: 2}",
+        [
+            "hosts.local: agents hold 33.02m of 32m on average: the host itself runs out of memory.",
+        ],
+    ),
+    (
+        "{compute: 20ms}",
+        "{compute: 20ms}, {leak: 2m}",
+        [
+            "containers.box: leaks add 25m a second and reach mem_limit after about 39.639s.",
+        ],
+    ),
+    (
+        "memory: 8g",
+        "memory: 8g, swap: 512m",
+        [
+            "containers.box: beyond mem_limit it may use 512m of swap and crawl instead of being killed; set "
+            "memswap_limit to 1g to forbid it.",
+        ],
+    ),
+    (
+        "mem_limit: 1g",
+        "mem_limit: 1g, pids_limit: 4",
+        ["containers.box: its agents need about 4 processes and pids_limit is 4: some cannot start."],
+    ),
+    (
+        "    steps: [",
+        f"    {TAKE}",
+        [
+            "agents.worker: rate_limits.llm holds them to 0.667 steps/s; without it 12.5 at most.",
+            "duration: 1m are enough for about 40 steps, too few for a steady 95th or 99th percentile.",
+        ],
+    ),
+    (
+        "    steps: [",
+        "    steps: [{take: {from: llm, tokens: 1}}, ",
+        [
+            "rate_limits.llm: an agent takes at most 3.125 tokens/s and it grants 10, so it hardly ever makes anyone "
+            "wait.",
+        ],
+    ),
+    (
+        "    steps: [",
+        "    steps: [{take: {from: llm, tokens: {exponential: 3.1}}}, ",
+        [
+            "rate_limits.llm: agents.worker may want more than 100 tokens at once, which it never grants: that agent "
+            "would wait for ever.",
+        ],
+    ),
+    (
+        "    count: 4",
+        "    process: main\n    count: 120",
+        [
+            "containers.box: agents ask for 7.5 CPUs of 2 on average: the quota is the bottleneck, and steps take "
+            "longer until the demand fits.",
+            "containers.box: agents hold about 86.44m on average but 1.183g when all are at their largest, and "
+            "mem_limit is 1g: expect OOM kills now and then.",
+            "agents.worker: they share the container's first process, so one OOM kill ends the whole container.",
+        ],
+    ),
+    (
+        "{hold: 10m}, ",
+        "",
+        ["agents.worker: release comes before any hold, so there is nothing to give back."],
+    ),
+    (
+        "duration: 60s",
+        "duration: 60s\nproviders: {llm: {latency: 1s}}",
+        ["providers.llm: nobody calls it."],
+    ),
+    (
+        "duration: 60s",
+        "duration: 60s\ngoals:\n  cheap: {metric: cost_usd, max: 3}\n  patient: {metric: token_wait_s_mean, max: 3s}",
+        [
+            "goals.cheap: cost_usd is not measured here, because the story has no providers; the goal cannot be met.",
+            "goals.patient: token_wait_s_mean is not measured here, because the story has no rate limits; the goal "
+            "cannot be met.",
+        ],
+    ),
+    (
+        "box: {cpus: 2, mem_limit: 1g}",
+        "box: {mem_limit: 1g}\ngoals:\n  free: {metric: throttled_s, max: 3s}",
+        [
+            "goals.free: throttled_s is not measured here, because no container it covers has a CPU limit; the goal "
+            "cannot be met.",
+        ],
+    ),
+]
+
+
+def test_a_calm_story_has_no_warnings() -> None:
+    """All warnings below come from one change to a story that has none."""
+
+    assert () == advise(load_text(CALM, "t"))
+
+
+@pytest.mark.parametrize(("before", "after", "warnings"), WARNED, ids=range(len(WARNED)))
+def test_what_a_story_will_run_into_is_said_with_its_figures(before: str, after: str, warnings: list[str]) -> None:
+    """Each warning is one sentence that begins with the path it is about."""
+    assert 1 == CALM.count(before)
+    text = CALM.replace(before, after)
+    story = load_text(text + BUCKET if "from: llm" in text else text, "t")
+
+    assert warnings == [str(advice) for advice in advise(story)]
+
+
+def test_a_rate_limit_that_nobody_uses_is_pointed_out() -> None:
+    """It limits nothing."""
+    story = load_text(CALM + BUCKET, "t")
+
+    assert ["rate_limits.llm: nobody takes tokens from it, so it limits nothing."] == [
+        str(one) for one in advise(story)
+    ]
+
+
+def test_a_shared_limit_is_held_against_all_agents_together() -> None:
+    """Four agents of 3.1 tokens a second are more than a shared bucket of 10 grants."""
+    text = CALM.replace("    steps: [", "    steps: [{take: {from: llm, tokens: 1}}, ") + BUCKET.replace(
+        "agent", "shared"
+    )
+
+    assert ["agents.worker: rate_limits.llm holds them to 10 steps/s; without it 12.5 at most."] == [
+        str(one) for one in advise(load_text(text, "t"))
+    ]
+
+
+def test_the_library_is_warned_of_what_it_is_there_to_show() -> None:
+    """Bursts, kills and contention are these stories' subjects."""
+    paths = {name: [one.path for one in advise(load(name).story)] for name in ("cpu-quota-bursts", "memory-oom")}
+
+    assert {"cpu-quota-bursts": ["containers.agents"], "memory-oom": ["containers.agents"]} == paths

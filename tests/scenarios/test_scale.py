@@ -1,0 +1,195 @@
+"""Shrinking a story: what is scaled, what is not, and what that changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scenarios import library, load, load_text
+from scenarios import story as told
+from scenarios.scale import ChangedRatio, changed_ratios, shrink
+from scenarios.story import Law, LiveScale, Story
+
+MIB = 1024**2
+TEXT = """\
+purpose: Something of every kind, to be shrunk.
+duration: 100s
+sample_interval: 500ms
+hosts: {local: {cpus: 8, memory: 16g, swap: 4g, reserve: 1g}}
+containers:
+  box: {cpus: 2, mem_limit: 1g, memswap_limit: 2g, cpuset: 0-3, pids_limit: 99, stop_grace_period: 7s}
+  free: {cpu_shares: 256}
+agents:
+  worker:
+    count: 3
+    container: box
+    think: 100ms
+    steps:
+      - take: {from: bucket, tokens: 60}
+      - call: {provider: llm, input_tokens: 10, output_tokens: 20}
+      - hold: {uniform: [160m, 320m]}
+      - leak: 16k
+      - compute: {cpu: {lognormal: {mean: 200ms, cv: 0.5}}, threads: 2}
+      - sleep: {exponential: 1s}
+      - release
+    restart_delay: 2s
+rate_limits:
+  bucket: {kind: token_bucket, rate: 10, capacity: 100, debt: true}
+  window: {kind: rolling_window, limit: 600}
+providers:
+  llm: {latency: 4s, requests_per_minute: 60, tokens_per_minute: 1000, retry_after: 2s, jitter: 0.5}
+goals:
+  a: {metric: memory_bytes_max, max: 512m}
+  b: {metric: cpu_cores_mean, min: 1, max: 2}
+  c: {metric: steps_per_s, min: 3}
+  d: {metric: step_latency_s_p95, max: 2s}
+  e: {metric: oom_kill_count, max: 2}
+  f: {metric: ready_s, max: 10s}
+live: {scale: {memory: 1/16, time: 1/10, cpus: 1/2}}
+"""
+
+
+@pytest.fixture(name="full")
+def _full() -> Story:
+    """A story with something of every kind."""
+    return load_text(TEXT, "every-kind")
+
+
+def test_hosts_and_limits_shrink_by_memory_and_cpus(full: Story) -> None:
+    """Sizes by one factor, quotas and cores together by another; weights, counts and grace times stay."""
+    small = shrink(full)
+
+    assert (told.Host("local", 4.0, 1024 * MIB, 256 * MIB, 64 * MIB, None),) == small.hosts
+    assert (
+        told.Container("box", "local", 1.0, 64 * MIB, 128 * MIB, 1024, (0, 1), 99, 7.0),
+        told.Container("free", "local", None, None, None, 256, None, 256, 10.0),
+    ) == small.containers
+
+
+def test_workload_and_policies_shrink_by_time(full: Story) -> None:
+    """Think, CPU, sleep, latency and back-off get shorter, so rates per second grow; tokens and jitter stay."""
+    (group,) = shrink(full).agents
+
+    assert (
+        told.Take("bucket", Law("constant", (60.0,))),
+        told.Call("llm", Law("constant", (10.0,)), Law("constant", (20.0,))),
+        told.Hold(Law("uniform", (10.0 * MIB, 20.0 * MIB))),
+        told.Leak(Law("constant", (1024.0,))),
+        told.Compute(Law("lognormal", (pytest.approx(0.02), 0.5)), 2),
+        told.Sleep(Law("exponential", (0.1,))),
+        told.Release(),
+    ) == group.stages
+    assert (Law("constant", (pytest.approx(0.01),)), pytest.approx(0.2)) == (group.think_s, group.restart_delay_s)
+
+
+def test_rate_limits_and_providers_shrink_by_time(full: Story) -> None:
+    """Rates per second grow; a window and a provider's minute get shorter, and what they allow stays."""
+    small = shrink(full)
+    (provider,) = small.providers
+
+    assert (
+        told.TokenBucket("bucket", pytest.approx(100.0), 100.0, 100.0, "shared", debt=True),
+        told.RollingWindow("window", 600.0, 6.0, "shared"),
+    ) == small.rate_limits
+    assert (60.0, 1000.0, 6.0) == (provider.requests_per_minute, provider.tokens_per_minute, provider.window_s)
+    assert (0.4, 0.2, 0.5) == (provider.latency_s.numbers[0], provider.retry_after_s, provider.jitter_ratio)
+
+
+def test_sampling_has_a_floor(full: Story) -> None:
+    """The interval drives real probes, so it stops at a tenth of a second; the duration does not."""
+    small = shrink(full)
+
+    assert (10.0, 0.1) == (small.duration_s, small.sample_interval_s)
+
+
+def test_goals_shrink_with_what_they_bound(full: Story) -> None:
+    """A bound on bytes, cores, rates or times is scaled; one on a count or on the engine's own time is not."""
+    bounds = {goal.name: (goal.value_min, goal.value_max) for goal in shrink(full).goals}
+
+    assert {
+        "a": (None, 32.0 * MIB),
+        "b": (0.5, 1.0),
+        "c": (30.0, None),
+        "d": (None, pytest.approx(0.2)),
+        "e": (None, 2.0),
+        "f": (None, 10.0),
+    } == bounds
+
+
+def test_shrinking_twice_is_shrinking_once(full: Story) -> None:
+    """The shrunk story's own scale is 1, so nobody can shrink it by mistake."""
+    small = shrink(full)
+
+    assert small == shrink(small)
+    assert LiveScale(1.0, 1.0, 1.0) == small.live_scale
+
+
+def test_shrinking_leaves_the_full_story_alone(full: Story) -> None:
+    """It is a pure function: the same story in, an equal story out, the argument as it was."""
+    before = replace(full)
+
+    assert shrink(full) == shrink(full)
+    assert before == full
+
+
+def test_at_full_scale_nothing_changes() -> None:
+    """Without a live scale both worlds run the story as written."""
+    story = load("cpu-quota-bursts").story
+
+    assert story is shrink(story)
+    assert [] == changed_ratios(story, shrink(story))
+
+
+def test_the_changed_ratios_name_what_shrinking_did_to_the_physics(full: Story) -> None:
+    """Each is between something that was scaled and something that was not, with both values."""
+    changed = {ratio.name: (ratio.full, ratio.shrunk) for ratio in changed_ratios(full, shrink(full))}
+
+    # 200 ms of CPU on a quota of 200 ms a period; 20 ms on one of 100 ms.
+    assert (1.0, pytest.approx(0.2)) == changed["worker: CPU of a step per quota of one period"]
+    assert (1.0, pytest.approx(0.1)) == changed["worker: think time per quota period"]
+    assert (0.75, 1.5) == changed["worker: threads per core of the host"]
+    assert (pytest.approx(320 * MIB / 16 / 5e6 / 2 * 1.5), pytest.approx(15 * MIB / 5e6)) == (
+        changed["worker: working set per own memory of its process"][0] / 16,
+        changed["worker: working set per own memory of its process"][1],
+    )
+    assert (200.0, 100.0) == changed["samples per run"]
+    assert "free: memory limit per own memory of one agent process" not in changed
+
+
+def test_scaling_time_alone_keeps_the_load_on_the_cpu() -> None:
+    """CPU times and think times shrink together, so the share of the quota that is asked for stays."""
+    story = load_text(TEXT.replace("memory: 1/16, time: 1/10, cpus: 1/2", "time: 1/10"), "t")
+    names = [ratio.name for ratio in changed_ratios(story, shrink(story))]
+
+    assert "worker: CPU asked for per CPU limit" not in names
+    assert "worker: CPU of a step per quota of one period" in names
+
+
+@pytest.mark.parametrize("entry", library(), ids=lambda entry: entry.name)
+def test_every_library_story_shrinks_to_what_docker_takes(entry: object) -> None:
+    """Limits stay above Docker's own lowest, cores stay whole, and the run stays longer than a second."""
+    small = shrink(load(entry.name).story)  # type: ignore[attr-defined]
+
+    assert small.duration_s >= 1
+    assert all(host.cpus_count == int(host.cpus_count) >= 1 for host in small.hosts)
+    assert all((container.memory_bytes_limit or 6 * MIB) >= 6 * MIB for container in small.containers)
+
+
+RATIOS = st.sampled_from([1.0, 0.5, 0.25, 0.1, 1 / 3, 1 / 16])
+
+
+@given(RATIOS, RATIOS, st.sampled_from([1.0, 0.5, 0.25, 0.125]))
+def test_any_scale_gives_a_consistent_story(memory: float, time: float, cpus: float) -> None:
+    """Whatever the scale, shrinking is idempotent and limits keep their order."""
+    story = replace(load_text(TEXT, "t"), live_scale=LiveScale(memory, time, cpus))
+    small = shrink(story)
+    box = small.container("box")
+
+    assert small == shrink(small)
+    assert box.memory_swap_bytes_limit == pytest.approx(2 * (box.memory_bytes_limit or 0), abs=1)
+    assert set(box.cpuset_cpus or ()) <= set(range(int(small.hosts[0].cpus_count)))
+    assert all(isinstance(ratio, ChangedRatio) for ratio in changed_ratios(story, small))
+    assert (memory, time, cpus) == (1.0, 1.0, 1.0) or changed_ratios(story, small)

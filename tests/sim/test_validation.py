@@ -1,0 +1,109 @@
+"""Validation: both worlds run, compared, controlled and written down. The real world is played by a simulated one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scenarios import Story, load
+from sim.compare import Comparison, Harness
+from sim.physics.host_profile import load_profile
+from sim.run import Outcome, simulate
+from sim.validation import REPEATED_RUNS_MAX, Plan, validate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sim.physics.variant import Variant
+    from sim.worlds import Say
+
+PROFILE = load_profile(None)
+# As short as the stories can be and still show what they are about; the ecology is shrunk ten times in time.
+DURATIONS = {"cpu-quota-bursts": "15s", "memory-oom": "20s", "cpu-weights": "10s", "agent-ecology": "100s"}
+
+
+@dataclasses.dataclass
+class Stage:
+    """A world that plays the real one: another stream of physics seeds, perhaps broken, perhaps disturbed at first."""
+
+    variant: Variant = "kernel"
+    disturbed_count: int = 0
+    runs_count: int = 0
+    name: str = "docker"
+
+    def run(self, story: Story, *, directory: Path | None, physics_seed: int, say: Say) -> Outcome:
+        """Simulate with a seed that the judged simulation never uses."""
+        say("playing")
+        self.runs_count += 1
+        outcome = simulate(
+            story, profile=PROFILE, physics_seed=10_000 + physics_seed, variant=self.variant, directory=directory
+        )
+        if self.runs_count <= self.disturbed_count:
+            return dataclasses.replace(outcome, comparable=False, reasons=("somebody else used the machine",))
+        return dataclasses.replace(outcome, harness=Harness(0.001, 0.05, 0.0))
+
+
+def validated(name: str, world: Stage, directory: Path, repeats_count: int = 6) -> Comparison:
+    """Validate a library story against a played world."""
+    story = load(name, sets=[("duration", DURATIONS[name])]).story
+    return validate(Plan(story, repeats_count, 8, directory, None, PROFILE), world, lambda _text: None)
+
+
+@pytest.mark.parametrize("name", ["cpu-quota-bursts", "memory-oom", "agent-ecology"])
+def test_model_agrees_with_itself(name: str, tmp_path: Path) -> None:
+    """Where the real world follows the same physics, errors are small and nothing is different."""
+    comparison = validated(name, Stage(), tmp_path)
+
+    assert (comparison.median_error_ratio or 0) < 0.03
+    assert 0 == comparison.different_count
+
+
+@pytest.mark.parametrize(
+    ("name", "control"),
+    [("cpu-quota-bursts", "fluid_quota"), ("memory-oom", "no_oom"), ("cpu-weights", "wrong_weights")],
+)
+def test_broken_physics_is_caught(name: str, control: str, tmp_path: Path) -> None:
+    """Each control is run where the story can show it, and the comparison does not agree with it."""
+    controls = {one.name: one.caught for one in validated(name, Stage(), tmp_path).circumstances.negative_controls}
+
+    assert controls[control]
+
+
+def test_broken_world_does_not_agree(tmp_path: Path) -> None:
+    """A world that ignores weights is found out by the right model: the verdict is about the world, not a habit."""
+    assert "does not agree" == validated("cpu-weights", Stage("wrong_weights"), tmp_path).verdict
+
+
+def test_disturbed_runs_are_made_again(tmp_path: Path) -> None:
+    """A disturbed run is repeated and not used."""
+    world = Stage(disturbed_count=2)
+    comparison = validated("cpu-quota-bursts", world, tmp_path, repeats_count=3)
+
+    assert 5 == world.runs_count
+    assert 3 == comparison.live_count
+    assert comparison.circumstances.comparable
+
+
+def test_world_that_is_never_quiet_is_marked(tmp_path: Path) -> None:
+    """When every run was disturbed they are used after all, and the comparison says that it is not comparable."""
+    world = Stage(disturbed_count=100)
+    comparison = validated("cpu-quota-bursts", world, tmp_path, repeats_count=2)
+
+    assert 2 + REPEATED_RUNS_MAX == world.runs_count
+    assert ("not comparable", ("somebody else used the machine",)) == (
+        comparison.verdict,
+        comparison.circumstances.reasons,
+    )
+
+
+def test_everything_is_written_down(tmp_path: Path) -> None:
+    """The directory holds the comparison, the bands, the real records and one simulated one."""
+    comparison = validated("cpu-quota-bursts", Stage(), tmp_path, repeats_count=2)
+    bands = json.loads((tmp_path / "bands.json").read_text(encoding="utf-8"))
+
+    assert json.loads((tmp_path / "comparison.json").read_text(encoding="utf-8")) == comparison.to_json()
+    assert {"cpu_cores", "throttled_cores", "memory_bytes", "steps_per_s"} == set(bands["agents"])
+    assert all((tmp_path / name / "summary.json").exists() for name in ("live-1", "live-2", "sim-1"))
