@@ -1,9 +1,9 @@
 """The worker image: built on this machine out of the running interpreter, so that no registry is needed.
 
-The image holds the interpreter, the standard library without what only people use, the shared libraries they
-load, and the worker: about 70 MB, built in a few seconds. Its tag is a hash of all that, so an image that is
-there already is the right one. Where this machine's interpreter cannot run on the engine (another operating
-system or processor), the image is made from `python:3.11-slim` instead, which the engine has to pull.
+The image holds the interpreter, the standard library (of its compiled modules only those that the worker loads),
+the shared libraries these need, and the worker: about 40 MB, built in a few seconds. Its tag is a hash of all that,
+so an image that is there already is the right one. Where this machine's interpreter cannot run on the engine
+(another operating system or processor), the image is made from `python:3.11-slim`, which the engine has to pull.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import py_compile
 import re
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import tempfile
 from dataclasses import dataclass
@@ -66,7 +65,6 @@ _LEFT_OUT = frozenset(
         "turtledemo",
     }
 )
-_LEFT_OUT_PATTERN = re.compile(r"config-|.*\.a$|.*\.pyc$|_tkinter|_test|_ctypes_test|_xx|xx")
 
 # `libz.so.1 => /lib/libz.so.1 (0x..)`, or the loader: `/lib64/ld-linux-x86-64.so.2 (0x..)`.
 _LIBRARY = re.compile(r"\s+(\S+) => (/\S+) \(0x|\s+(/\S+) \(0x")
@@ -83,11 +81,11 @@ class ImageError(LiveError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an image is built from: the Dockerfile, the files by their path in the image, and which get byte code."""
+    """What an image is built from: the Dockerfile, the files by their path in the image, and which are loaded."""
 
     dockerfile: str
     files: dict[str, Path]
-    imported: frozenset[Path] = frozenset()
+    loaded: frozenset[Path] = frozenset()
 
     @property
     def tag(self) -> str:
@@ -109,7 +107,7 @@ class Recipe:
         It counts as valid whatever the source's date is. The rest of the library is there for crashes only.
         """
         made = {}
-        for name in sorted(name for name, path in self.files.items() if path in self.imported):
+        for name in sorted(name for name, path in self.files.items() if path.suffix == ".py" and path in self.loaded):
             cached = importlib.util.cache_from_source(name)
             made[cached] = scratch / cached.replace("/", "-")
             py_compile.compile(
@@ -129,7 +127,7 @@ def worker_image(client: docker.DockerClient) -> str:
         tag = recipe.tag
         if not _has(client, tag):
             _build(client, recipe, tag)
-    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+    except (docker.errors.DockerException, requests.RequestException, subprocess.SubprocessError, OSError) as error:
         msg = f"the worker image cannot be built: {' '.join(str(error).split())}"
         raise ImageError(msg) from error
     return tag
@@ -146,32 +144,27 @@ def own_recipe() -> Recipe:
     """The image made of the running interpreter."""
     # In a virtual environment `sys.executable` is a link without a library beside it.
     interpreter = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
-    library = Path(sysconfig.get_path("stdlib", vars={"installed_base": sys.base_prefix}))
-    library_home = f"usr/{sys.platlibdir}/{library.name}"
+    loaded = _loaded(interpreter)
+    library = Path(os.__file__).parent
+    home = f"usr/{sys.platlibdir}/{library.name}"
+    compiled = [path for path in loaded if path.suffix == ".so"]
     files = {_INTERPRETER: interpreter}
-    for path in _kept(library):
-        files[f"{library_home}/{path.relative_to(library)}"] = path
-    binaries = [interpreter, *(path for path in files.values() if path.suffix == ".so")]
-    for name, path in shared_libraries(binaries).items():
+    files |= {f"{home}/{path.relative_to(library)}": path for path in _sources(library)}
+    files |= {f"{home}/lib-dynload/{path.name}": path for path in compiled}
+    for name, path in shared_libraries([interpreter, *compiled]).items():
         files[name.lstrip("/") if "/" in name else f"{_LIBRARIES}/{name}"] = path
-    files |= {f"{_WORKER_HOME}/{name}": path for name, path in _worker_files().items()}
-    return Recipe(_dockerfile("scratch", f"/{_INTERPRETER}"), files, _imported(interpreter))
+    return Recipe(_dockerfile("scratch", f"/{_INTERPRETER}"), files | _worker_files(), loaded)
 
 
 def base_recipe() -> Recipe:
     """The image made of a Python image that the engine pulls."""
-    files = {f"{_WORKER_HOME}/{name}": path for name, path in _worker_files().items()}
     interpreter = "/usr/local/bin/python3"
     compiling = f"RUN {interpreter} -m compileall -q --invalidation-mode unchecked-hash /{_WORKER_HOME}"
-    return Recipe(_dockerfile(BASE_IMAGE, interpreter, compiling), files)
+    return Recipe(_dockerfile(BASE_IMAGE, interpreter, compiling), _worker_files())
 
 
 def shared_libraries(binaries: Iterable[Path]) -> dict[str, Path]:
-    """The shared libraries that binaries load, as `ldd` names them; the loader's name is its absolute path.
-
-    A module of the standard library whose own libraries are missing here is of no use anywhere, so what `ldd`
-    does not find is passed over; that the interpreter itself runs is proven by this code running.
-    """
+    """The shared libraries that binaries load, as `ldd` names them; the loader's name is its absolute path."""
     told = subprocess.run(["ldd", *map(str, binaries)], capture_output=True, text=True, check=False).stdout
     found = {}
     for line in told.splitlines():
@@ -182,18 +175,14 @@ def shared_libraries(binaries: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def _kept(library: Path) -> Iterator[Path]:
+def _sources(library: Path) -> Iterator[Path]:
     for folder, names, files in os.walk(library):
-        names[:] = sorted(name for name in names if not _left_out(name))
-        yield from (Path(folder, name) for name in sorted(files) if not _left_out(name))
-
-
-def _left_out(name: str) -> bool:
-    return name in _LEFT_OUT or _LEFT_OUT_PATTERN.match(name) is not None
+        names[:] = sorted(set(names) - _LEFT_OUT)
+        yield from (Path(folder, name) for name in sorted(files) if name.endswith(".py"))
 
 
 def _worker_files() -> dict[str, Path]:
-    return {f"worker/{path.name}": path for path in sorted(_WORKER.glob("*.py"))}
+    return {f"{_WORKER_HOME}/worker/{path.name}": path for path in sorted(_WORKER.glob("*.py"))}
 
 
 def _dockerfile(base: str, interpreter: str, *more: str) -> str:
@@ -213,12 +202,15 @@ def _dockerfile(base: str, interpreter: str, *more: str) -> str:
     )
 
 
-def _imported(interpreter: Path) -> frozenset[Path]:
-    """The source files of all modules that are loaded once the worker is."""
-    ask = "import sys, worker.supervisor; print(*(m.__file__ for m in sys.modules.values() if hasattr(m, '__file__')))"
+def _loaded(interpreter: Path) -> frozenset[Path]:
+    """The files of all modules that are loaded once the worker is."""
+    ask = (
+        "import sys, worker.supervisor\n"
+        "print(*(m.__file__ for m in sys.modules.values() if hasattr(m, '__file__')), sep='\\n')"
+    )
     command = [str(interpreter), *_FLAGS, ask]
     told = subprocess.run(command, cwd=_WORKER.parent, capture_output=True, text=True, check=True).stdout
-    return frozenset(Path(name).resolve() for name in told.split() if name.endswith(".py"))
+    return frozenset(Path(name).resolve() for name in told.splitlines())
 
 
 def _mode(path: Path) -> int:

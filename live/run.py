@@ -28,6 +28,7 @@ from sim import places
 from sim.physics.host_profile import load_profile
 from sim.provenance import provenance
 from sim.record import Recorder, begin_record, write_json
+from sim.recorded import harness_of
 from sim.run import Outcome, conclude, perform
 
 if TYPE_CHECKING:
@@ -105,7 +106,15 @@ def replay(story: Story, *, directory: Path | None, physics_seed: int = 0, say: 
             write_json(directory / "provenance.json", known | judged)
     reasons = tuple(judged["reasons"])
     return Outcome(
-        WORLD, tuple(metrics), tuple(goals), tuple(checks), recorder, directory, comparable=not reasons, reasons=reasons
+        WORLD,
+        tuple(metrics),
+        tuple(goals),
+        tuple(checks),
+        recorder,
+        directory,
+        harness=harness_of(judged),
+        comparable=not reasons,
+        reasons=reasons,
     )
 
 

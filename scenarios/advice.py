@@ -198,10 +198,10 @@ def _memory(story: Story, path: str, container: Container, demands: dict[str, Gr
             f"mem_limit is {show_size(limit)}: expect OOM kills now and then.",
         )
     if leaked and mean + leaked * story.duration_s > limit:
+        # Two digits are all that an estimate from means deserves.
+        left_s = float(f"{(limit - min(mean, limit)) / leaked:.2g}")
         yield Advice(
-            path,
-            f"leaks add {show_size(leaked)} a second and reach mem_limit after about "
-            f"{show_duration((limit - min(mean, limit)) / leaked)}.",
+            path, f"leaks add {show_size(leaked)} a second and reach mem_limit after about {show_duration(left_s)}."
         )
 
 

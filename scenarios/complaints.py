@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import yaml
 from pydantic import BaseModel
 
+from scenarios.entry import Entry
 from scenarios.errors import BadValueError, Problem
-from scenarios.schema import Entry, Scenario
+from scenarios.schema import Scenario
 from scenarios.wording import closest, show_path, show_value
 
 if TYPE_CHECKING:

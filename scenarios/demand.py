@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 # The kernel's quota period, which Docker leaves at its default.
 PERIOD_S = 0.1
-# An idle Python process of the worker image; rounded, for proportions and warnings only (measured: about 5 MB).
-AGENT_PROCESS_BYTES = 5_000_000
-# The worker image's supervisor (measured: about 12 MB).
-SUPERVISOR_BYTES = 12_000_000
+# What one more forked agent process adds (measured 2026-11-21: about 1 MB); for proportions and warnings only, the
+# physics takes its own figure from the host profile.
+AGENT_PROCESS_BYTES = 1_000_000
+# The worker image's supervisor (measured 2026-11-21: about 4 MB).
+SUPERVISOR_BYTES = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,9 @@ field's type (`fields.py`). `coherence.py` checks what spans several fields, `co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -19,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from scenarios.entry import Entry
 from scenarios.errors import BadValueError
 from scenarios.fields import (
     AgentsCount,
@@ -55,10 +55,6 @@ from scenarios.law_reader import KINDS
 from scenarios.metric_names import METRICS, read_bound
 from scenarios.story import Law
 
-if TYPE_CHECKING:
-    from pydantic import GetJsonSchemaHandler
-    from pydantic_core import CoreSchema
-
 # More of anything is a slip, or a machine writing scenarios for nobody to read.
 NAMES_COUNT_MAX = 10_000
 STEPS_COUNT_MAX = 100
@@ -72,22 +68,6 @@ HEADLINE_DEFAULT = (
     "step_latency_s_p95",
     "oom_kill_count",
 )
-
-
-class Entry(BaseModel):
-    """Any mapping of the language: unknown keys are refused, reserved ones by name."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    reserved: ClassVar[tuple[str, ...]] = ()
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Mark the reserved keys as never valid, so that an editor says why."""
-        schema = handler.resolve_ref_schema(handler(core_schema))
-        text = "Reserved for a coming version of Tonnage."
-        schema["properties"] |= {key: {"not": {}, "description": text} for key in cls.reserved}
-        return schema
 
 
 class Host(Entry):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sim.report_text import value_text
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -39,8 +41,8 @@ def _judge(goal: Goal, metrics: Sequence[Metric]) -> GoalResult:
     bound = " and ".join(
         text
         for text in (
-            f"at least {goal.value_min:g}" if goal.value_min is not None else "",
-            f"at most {goal.value_max:g}" if goal.value_max is not None else "",
+            f"at least {_bound(goal, goal.value_min)}" if goal.value_min is not None else "",
+            f"at most {_bound(goal, goal.value_max)}" if goal.value_max is not None else "",
         )
         if text
     )
@@ -50,6 +52,10 @@ def _judge(goal: Goal, metrics: Sequence[Metric]) -> GoalResult:
     return GoalResult(
         goal.name, goal.metric, worst.container, worst.value, worst.unit, bound, met=_miss(goal, worst.value) <= 0
     )
+
+
+def _bound(goal: Goal, value: float) -> str:
+    return value_text(value, goal.metric)
 
 
 def _miss(goal: Goal, value: float) -> float:

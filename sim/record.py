@@ -172,7 +172,7 @@ class Recorder:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as read back; each table is a dict of equally long columns. `summary` is empty if the run did not end."""
+    """A record as read back: tables are dicts of equally long columns, `summary` is empty if the run did not end."""
 
     path: Path
     scenario: dict[str, Any]

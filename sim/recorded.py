@@ -39,7 +39,7 @@ def recall(path: Path) -> Outcome:
         checks=checks,
         recorder=_recorder(record),
         record=path,
-        harness=_harness(told),
+        harness=harness_of(told),
         comparable=comparable,
         reasons=reasons,
     )
@@ -87,7 +87,8 @@ def _so_far(record: Record) -> list[Metric]:
     return measure(story_from_json(record.story), recorder, {})
 
 
-def _harness(told: dict[str, Any]) -> Harness | None:
+def harness_of(told: dict[str, Any]) -> Harness | None:
+    """How well a real run could be driven, from its provenance; None where that is not known."""
     harness, load = told.get("harness"), told.get("other_load")
     if not harness or not load:
         return None

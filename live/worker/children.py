@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from .agent import StepMemory
 
-# So much likelier than PID 1 is an agent to be chosen by the kernel's OOM killer: as if it held half of the
-# container's memory limit more.
+# To the kernel's OOM killer an agent weighs as much as if it held half of the container's memory limit more,
+# so it is chosen before PID 1, whose death would end the container.
 OOM_SCORE = 500
 FILES_COUNT_MAX = 65536
 
@@ -117,10 +117,19 @@ def close_others(keep: set[int]) -> None:
 
 
 def fork_agent(name: str, slot: int, epoch_s: float, asks: int, oom_score: int) -> Child:
-    """Start the process of an agent; `asks` is where it asks for PID 1's memory."""
+    """Start the process of an agent; `asks` is where it asks for PID 1's memory.
+
+    OSError where the container has as many processes as it may have, or no memory for one more.
+    """
     ledger = Ledger()
     outlet, inlet = os.pipe()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(outlet)
+        os.close(inlet)
+        ledger.close()
+        raise
     if pid == 0:
         _become_agent(name, slot, epoch_s, asks, oom_score, outlet, ledger)
     os.close(outlet)

@@ -52,7 +52,10 @@ class Roster:
         return not self._children
 
     def submit(self, head: dict[str, Any], line: bytes, steps_start: int, epoch_s: float) -> Child:
-        """Give a program to its agent, whose process is started if it is not there."""
+        """Give a program to its agent, whose process is started if it is not there.
+
+        `WireError` if the agent is busy, OSError if its process cannot be started.
+        """
         name = head["agent"]
         child = self._children.get(name)
         if child is not None and child.busy:

@@ -179,7 +179,7 @@ class Supervisor:
         head, start = split(line)
         try:
             child = self._roster.submit(head, line, start, self._epoch_s)
-        except WireError as error:
+        except (WireError, OSError) as error:
             self._out.say(error_line(f"program {head['id']}: {error}", head["id"]))
         else:
             if child.pending:

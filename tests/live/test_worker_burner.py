@@ -23,15 +23,21 @@ class TestBurner:
 
     @pytest.mark.parametrize("cpu_ms", [0.0, 0.01, 0.5, 5.0, 50.0])
     def test_it_burns_what_was_asked(self, cpu_ms: float) -> None:
-        """The thread's CPU clock moves by the demand, to 50 us or 0.2 %, and the burner reports what it moved."""
+        """The thread's CPU clock moves by the demand, and the burner reports what it moved.
+
+        An interrupt in the last moment is charged to the thread too, hence the best of five: 20 us or 0.2 % more.
+        """
         burner = Burner()
         burner.burn(2_000_000)
-        before_ns = time.thread_time_ns()
-        told_ns = burner.burn(int(cpu_ms * 1e6))
-        used_ns = time.thread_time_ns() - before_ns
+        excess_ns = []
+        for _ in range(5):
+            before_ns = time.thread_time_ns()
+            told_ns = burner.burn(int(cpu_ms * 1e6))
+            used_ns = time.thread_time_ns() - before_ns
+            assert cpu_ms * 1e6 <= told_ns <= used_ns
+            excess_ns.append(used_ns - cpu_ms * 1e6)
 
-        assert cpu_ms * 1e6 <= told_ns <= used_ns
-        assert used_ns <= cpu_ms * 1e6 * 1.002 + 50_000
+        assert min(excess_ns) <= cpu_ms * 1e6 * 0.002 + 20_000
 
     def test_the_clock_is_read_rarely(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The kernel accounts at its own ticks: 100 ms are burnt with few readings before the last 20 us."""

@@ -213,6 +213,18 @@ def test_memory_of_main_agents_takes_the_container_with_it(docker_engine: docker
         assert "lost" not in {message["is"] for message in worker.heard}
 
 
+def test_a_process_too_many_is_refused(docker_engine: docker.DockerClient) -> None:
+    """An agent that cannot be started, because of the pids limit, is an error of its program; the others go on."""
+    with contained(docker_engine, {"pids_limit": 2}) as worker:
+        worker.run(1, agent="w/0")
+        worker.submit(2, [0, None, 0.0, []], agent="w/1")
+        error = worker.hear("error")
+        worker.run(3, agent="w/0")
+
+        assert error["id"] == 2
+        assert "Resource temporarily unavailable" in error["text"]
+
+
 def test_samples_come_on_the_grid(docker_engine: docker.DockerClient) -> None:
     """At each multiple of the interval, counted from the run's zero, with counters of this container alone."""
     with contained(docker_engine) as worker:

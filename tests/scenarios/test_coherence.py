@@ -34,7 +34,10 @@ INCOHERENT = [
     (
         "{host: left, cpus: 1, mem_limit: 256m}",
         "{cpus: 1}",
-        "t:7: containers.one.host is missing; it must be a name out of hosts: left, right; write for example host: left",
+        (
+            "t:7: containers.one.host is missing; it must be a name out of hosts: left, right; write for example "
+            "host: left"
+        ),
     ),
     (
         "{host: left, cpus: 1",
@@ -44,32 +47,47 @@ INCOHERENT = [
     (
         "    container: one\n",
         "    container: three\n",
-        't:11: agents.worker.container is "three"; it must be a name out of containers: one, two; write for example '
-        "one",
+        (
+            't:11: agents.worker.container is "three"; it must be a name out of containers: one, two; write for '
+            "example "
+            "one"
+        ),
     ),
     (
         "    container: one\n",
         "",
-        "t:10: agents.worker.container is missing; it must be a name out of containers: one, two; write for example "
-        "container: one",
+        (
+            "t:10: agents.worker.container is missing; it must be a name out of containers: one, two; write for "
+            "example "
+            "container: one"
+        ),
     ),
     (
         "from: llm",
         "from: lmm",
-        't:12: agents.worker.steps.0.take.from is "lmm"; it must be a name out of rate_limits: llm, slow; write for '
-        "example llm",
+        (
+            't:12: agents.worker.steps.0.take.from is "lmm"; it must be a name out of rate_limits: llm, slow; '
+            "write for "
+            "example llm"
+        ),
     ),
     (
         "provider: big",
         "provider: bigger",
-        't:12: agents.worker.steps.1.call.provider is "bigger"; it must be a name out of providers: big, small; write '
-        "for example big",
+        (
+            't:12: agents.worker.steps.1.call.provider is "bigger"; it must be a name out of providers: big, '
+            "small; write "
+            "for example big"
+        ),
     ),
     (
         "providers:\n  big: {latency: 1s}\n  small: {latency: 100ms}\n",
         "",
-        't:12: agents.worker.steps.1.call.provider is "big"; it must be a name out of providers, and this scenario has '
-        "none",
+        (
+            't:12: agents.worker.steps.1.call.provider is "big"; it must be a name out of providers, and this '
+            "scenario has "
+            "none"
+        ),
     ),
     (
         "container: one, max: 1s",
@@ -84,8 +102,11 @@ INCOHERENT = [
     (
         "cpus: 1, mem",
         "cpus: 3, mem",
-        "t:7: containers.one.cpus is 3; it must be at most the host's 2 cores, or Docker refuses it; write for example "
-        "2",
+        (
+            "t:7: containers.one.cpus is 3; it must be at most the host's 2 cores, or Docker refuses it; write "
+            "for example "
+            "2"
+        ),
     ),
     (
         "cpus: 1, mem",
@@ -95,8 +116,10 @@ INCOHERENT = [
     (
         "mem_limit: 256m",
         "mem_limit: 256m, memswap_limit: 128m",
-        't:7: containers.one.memswap_limit is "128m"; it must be at least mem_limit, 256m: it is memory plus swap; '
-        "write for example 256m",
+        (
+            't:7: containers.one.memswap_limit is "128m"; it must be at least mem_limit, 256m: it is memory plus swap; '
+            "write for example 256m"
+        ),
     ),
     (
         "mem_limit: 256m",
@@ -116,20 +139,29 @@ INCOHERENT = [
     (
         "{call: {provider: big}}, {compute: 20ms}",
         "{hold: 1m}",
-        "t:10: agents.worker.think is missing; it must be longer, because a whole step with its think time takes no "
-        "time on average; write for example think: 100ms",
+        (
+            "t:10: agents.worker.think is missing; it must be longer, because a whole step with its think time "
+            "takes no "
+            "time on average; write for example think: 100ms"
+        ),
     ),
     (
         "tokens: 60",
         "tokens: {uniform: [60, 200]}",
-        "t:12: agents.worker.steps.0.take.tokens is a mapping; it must be at most 100, all that llm can ever grant, or "
-        "it waits for ever; write for example 100",
+        (
+            "t:12: agents.worker.steps.0.take.tokens is a mapping; it must be at most 100, all that llm can ever "
+            "grant, or "
+            "it waits for ever; write for example 100"
+        ),
     ),
     (
         "from: llm, tokens: 60",
         "from: slow, tokens: 601",
-        "t:12: agents.worker.steps.0.take.tokens is 601; it must be at most 600, all that slow can ever grant, or it "
-        "waits for ever; write for example 600",
+        (
+            "t:12: agents.worker.steps.0.take.tokens is 601; it must be at most 600, all that slow can ever "
+            "grant, or it "
+            "waits for ever; write for example 600"
+        ),
     ),
     (
         "goals:\n",
@@ -139,8 +171,11 @@ INCOHERENT = [
     (
         "goals:\n",
         "live: {possible: false}\ngoals:\n",
-        "t:19: live.reason is missing; it must be given where live is not possible; write for example reason: it needs "
-        "a GPU",
+        (
+            "t:19: live.reason is missing; it must be given where live is not possible; write for example "
+            "reason: it needs "
+            "a GPU"
+        ),
     ),
     (
         "goals:\n",
@@ -167,7 +202,6 @@ INCOHERENT = [
 
 def test_two_of_everything_go_together() -> None:
     """All findings below come from one change to a scenario that has none."""
-
     assert 2 == len(load_text(TWO, "t").hosts)
 
 

@@ -17,7 +17,14 @@ sample_interval: 1s
 hosts:
   far: {cpus: 8, memory: 16g, swap: 2g, reserve: 1g, context: far-engine}
 containers:
-  box: {cpus: 1.5, mem_limit: 1g, memswap_limit: 1.5g, cpu_shares: 512, cpuset: "0,2-3", pids_limit: 99, stop_grace_period: 3s}
+  box:
+    cpus: 1.5
+    mem_limit: 1g
+    memswap_limit: 1.5g
+    cpu_shares: 512
+    cpuset: "0,2-3"
+    pids_limit: 99
+    stop_grace_period: 3s
 agents:
   worker:
     count: 2
@@ -161,5 +168,4 @@ def test_a_bucket_starts_full() -> None:
 
 def test_a_story_is_hashable_and_equal_by_value() -> None:
     """Sweeps and caches key on stories."""
-
     assert 1 == len({load_text(FULL, "full"), load_text(FULL, "full")})

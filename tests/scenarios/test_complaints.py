@@ -75,8 +75,10 @@ WRONG = [
     (
         "    cpus: 1\n",
         "    zz: 1\n",
-        "s.yaml:9: containers.box.zz is not a key of the language; the keys here are host, cpus, mem_limit, "
-        "memswap_limit, cpu_shares, cpuset, pids_limit, stop_grace_period",
+        (
+            "s.yaml:9: containers.box.zz is not a key of the language; the keys here are host, cpus, mem_limit, "
+            "memswap_limit, cpu_shares, cpuset, pids_limit, stop_grace_period"
+        ),
     ),
     (
         "      - release",
@@ -91,14 +93,19 @@ WRONG = [
     (
         "    mem_limit: 256m",
         "    mem_limit: 256m\n    healthcheck:\n      test: x",
-        "s.yaml:11: containers.box.healthcheck is reserved for a coming version of Tonnage and cannot be used yet; "
-        "remove it",
+        (
+            "s.yaml:11: containers.box.healthcheck is reserved for a coming version of Tonnage and cannot be used yet; "
+            "remove it"
+        ),
     ),
     (
         "      - release",
         "      - write: 5m",
-        "s.yaml:26: agents.worker.steps.4.write is reserved for a coming version of Tonnage and cannot be used yet; "
-        "remove it",
+        (
+            "s.yaml:26: agents.worker.steps.4.write is reserved for a coming version of Tonnage and cannot be "
+            "used yet; "
+            "remove it"
+        ),
     ),
     ("    cpus: 1\n", "    cpus:\n", "s.yaml:9: containers.box.cpus is empty; give it a value or remove it"),
     (
@@ -116,27 +123,38 @@ WRONG = [
     (
         "  box:",
         "  my box:",
-        's.yaml:8: containers."my box" is no name; it must be up to 63 letters, digits, - and _, a letter or digit '
-        "first; write for example coder-1",
+        (
+            's.yaml:8: containers."my box" is no name; it must be up to 63 letters, digits, - and _, a letter or digit '
+            "first; write for example coder-1"
+        ),
     ),
     (
         "  box:",
         '  "a.\\n\\e[31m":',
-        's.yaml:8: containers."a.\\n\\u001b[31m" is no name; it must be up to 63 letters, digits, - and _, a letter or '
-        "digit first; write for example coder-1",
+        (
+            's.yaml:8: containers."a.\\n\\u001b[31m" is no name; it must be up to 63 letters, digits, - and _, a '
+            "letter or "
+            "digit first; write for example coder-1"
+        ),
     ),
     (
         "    count: 2",
         "    container: [box]",
-        "s.yaml:13: agents.worker.container is a list of 1; it must be a name: up to 63 letters, digits, - and _, a "
-        "letter or digit first; write for example coder-1",
+        (
+            "s.yaml:13: agents.worker.container is a list of 1; it must be a name: up to 63 letters, digits, - "
+            "and _, a "
+            "letter or digit first; write for example coder-1"
+        ),
     ),
     # Values.
     (
         "    mem_limit: 256m",
         "    mem_limit: -1",
-        "s.yaml:10: containers.box.mem_limit is -1; it must be a size: a number with b, k, m, g or t behind it; write "
-        "for example 512m",
+        (
+            "s.yaml:10: containers.box.mem_limit is -1; it must be a size: a number with b, k, m, g or t behind "
+            "it; write "
+            "for example 512m"
+        ),
     ),
     (
         "    mem_limit: 256m",
@@ -146,8 +164,11 @@ WRONG = [
     (
         "    mem_limit: 256m",
         "    mem_limit: 256",
-        "s.yaml:10: containers.box.mem_limit is 256; it must be 6m or more, as Docker demands, and a plain number is "
-        "bytes; write for example 256m",
+        (
+            "s.yaml:10: containers.box.mem_limit is 256; it must be 6m or more, as Docker demands, and a plain "
+            "number is "
+            "bytes; write for example 256m"
+        ),
     ),
     (
         "    mem_limit: 256m",
@@ -173,8 +194,11 @@ WRONG = [
     (
         "    count: 2",
         "    count: 0100",
-        's.yaml:13: agents.worker.count is "0100"; it must be a whole number from 1 to 100,000 without a leading zero, '
-        "which some tools read as octal; write for example 100",
+        (
+            's.yaml:13: agents.worker.count is "0100"; it must be a whole number from 1 to 100,000 without a '
+            "leading zero, "
+            "which some tools read as octal; write for example 100"
+        ),
     ),
     ("    count: 2", "    count: 1000000", "s.yaml:13: agents.worker.count is 1000000; it must be 100,000 or less"),
     (
@@ -186,8 +210,10 @@ WRONG = [
     (
         "duration: 30s",
         "duration: 30x",
-        's.yaml:2: duration is "30x"; it must be a duration: numbers with ms, s, m, h or d behind them; write for '
-        "example 1m30s",
+        (
+            's.yaml:2: duration is "30x"; it must be a duration: numbers with ms, s, m, h or d behind them; write for '
+            "example 1m30s"
+        ),
     ),
     (
         "duration: 30s",
@@ -197,32 +223,46 @@ WRONG = [
     (
         "    think: 100ms",
         "    think: 1:30",
-        's.yaml:14: agents.worker.think is "1:30"; it must be a duration: numbers with ms, s, m, h or d behind them; '
-        "write for example 1m30s",
+        (
+            's.yaml:14: agents.worker.think is "1:30"; it must be a duration: numbers with ms, s, m, h or d '
+            "behind them; "
+            "write for example 1m30s"
+        ),
     ),
     (
         "    think: 100ms",
         "    think:\n      exponental: 1s",
-        f's.yaml:15: agents.worker.think.exponental is "1s"; it must be one value, or one law out of {LAWS}; write for '
-        "example {exponential: 200ms}",
+        (
+            f's.yaml:15: agents.worker.think.exponental is "1s"; it must be one value, or one law out of {LAWS}; '
+            f"write for "
+            "example {exponential: 200ms}"
+        ),
     ),
     (
         "{uniform: [30m, 90m]}",
         "\n          uniform:\n            - 30m\n            - 90q",
-        's.yaml:25: agents.worker.steps.2.hold.uniform.1 is "90q"; it must be a size: a number with b, k, m, g or t '
-        "behind it; write for example 512m",
+        (
+            's.yaml:25: agents.worker.steps.2.hold.uniform.1 is "90q"; it must be a size: a number with b, k, m, '
+            "g or t "
+            "behind it; write for example 512m"
+        ),
     ),
     (
         "          cpu: {exponential: 20ms}\n          threads: 2\n",
         "          exponential: -5\n",
-        "s.yaml:24: agents.worker.steps.3.compute.exponential is -5; it must be a duration: numbers with ms, s, m, h "
-        "or d behind them; write for example 30s",
+        (
+            "s.yaml:24: agents.worker.steps.3.compute.exponential is -5; it must be a duration: numbers with ms, "
+            "s, m, h "
+            "or d behind them; write for example 30s"
+        ),
     ),
     (
         "      - release",
         "      - {release: , sleep: 1s}",
-        f"s.yaml:26: agents.worker.steps.4 is a mapping; it must be exactly one stage out of {STAGES}; write for "
-        "example {compute: 20ms}",
+        (
+            f"s.yaml:26: agents.worker.steps.4 is a mapping; it must be exactly one stage out of {STAGES}; write for "
+            "example {compute: 20ms}"
+        ),
     ),
     (
         "      - release",
@@ -247,20 +287,29 @@ WRONG = [
     (
         "    capacity: 100\n",
         "",
-        "s.yaml:28: rate_limits.llm.capacity is missing; it must be a number of tokens: a token_bucket needs it; write "
-        "for example capacity: 100",
+        (
+            "s.yaml:28: rate_limits.llm.capacity is missing; it must be a number of tokens: a token_bucket needs "
+            "it; write "
+            "for example capacity: 100"
+        ),
     ),
     (
         "    rate: 10\n",
         "    rate: 10\n    window: 1s\n",
-        's.yaml:31: rate_limits.llm.window is "1s"; it must be left out, because a token_bucket has rate, capacity, '
-        "level, debt and per",
+        (
+            's.yaml:31: rate_limits.llm.window is "1s"; it must be left out, because a token_bucket has rate, '
+            "capacity, "
+            "level, debt and per"
+        ),
     ),
     (
         "    kind: token_bucket\n    rate: 10\n    capacity: 100\n",
         "    kind: rolling_window\n",
-        "s.yaml:28: rate_limits.llm.limit is missing; it must be a number of tokens: a rolling_window needs it; write "
-        "for example limit: 600",
+        (
+            "s.yaml:28: rate_limits.llm.limit is missing; it must be a number of tokens: a rolling_window needs "
+            "it; write "
+            "for example limit: 600"
+        ),
     ),
     (
         "    kind: token_bucket",
@@ -270,26 +319,36 @@ WRONG = [
     (
         "      input_usd_per_million_tokens: 3",
         "      input_usd_per_million_tokens: $3",
-        's.yaml:36: providers.llm.price.input_usd_per_million_tokens is "$3"; it must be a number from 0 to 1,000,000; '
-        "write for example 3",
+        (
+            's.yaml:36: providers.llm.price.input_usd_per_million_tokens is "$3"; it must be a number from 0 to '
+            "1,000,000; "
+            "write for example 3"
+        ),
     ),
     (
         "    metric: step_latency_s_p95",
         "    metric: step_latency_p95",
-        's.yaml:39: goals.quick.metric is "step_latency_p95"; it must be the name of a metric; write for example '
-        "step_latency_s_p95",
+        (
+            's.yaml:39: goals.quick.metric is "step_latency_p95"; it must be the name of a metric; write for example '
+            "step_latency_s_p95"
+        ),
     ),
     (
         "    max: 200ms",
         "    max: fast",
-        's.yaml:40: goals.quick.max is "fast"; it must be a duration: numbers with ms, s, m, h or d behind them; write '
-        "for example 1m30s",
+        (
+            's.yaml:40: goals.quick.max is "fast"; it must be a duration: numbers with ms, s, m, h or d behind '
+            "them; write "
+            "for example 1m30s"
+        ),
     ),
     (
         "    metric: step_latency_s_p95\n    max: 200ms",
         "    metric: completion_ratio\n    max: 90%",
-        's.yaml:40: goals.quick.max is "90%"; it must be a number, because completion_ratio is in ratio; write for '
-        "example 0.8",
+        (
+            's.yaml:40: goals.quick.max is "90%"; it must be a number, because completion_ratio is in ratio; write for '
+            "example 0.8"
+        ),
     ),
     (
         "    max: 200ms\n",
@@ -316,8 +375,11 @@ WRONG = [
     (
         "    cpus: 1\n",
         "    cpus: 1\n    cpuset: 3-1\n",
-        's.yaml:10: containers.box.cpuset is "3-1"; it must be core numbers and ranges of them, with commas between; '
-        "write for example 0-3,5",
+        (
+            's.yaml:10: containers.box.cpuset is "3-1"; it must be core numbers and ranges of them, with commas '
+            "between; "
+            "write for example 0-3,5"
+        ),
     ),
     (
         "    mem_limit: 256m",
@@ -339,7 +401,6 @@ WRONG = [
 
 def test_the_sound_scenario_is_sound() -> None:
     """All complaints below come from one change to a scenario that has none."""
-
     assert "s" == load_text(SOUND, "s", source="s.yaml").name
 
 
@@ -367,7 +428,6 @@ def test_all_mistakes_are_found_at_once_in_the_order_of_the_file() -> None:
 
 def test_keys_that_start_with_x_are_the_authors_own() -> None:
     """As in Compose files, they hold notes and anchors, and nobody judges them."""
-
     assert "s" == load_text(SOUND + "x-note: Whatever.\nx-empty:\nx-limits: &limits {cpus: many}\n", "s").name
 
 

@@ -15,19 +15,16 @@ SECOND = Problem("--set a=1", None, "a", "a is not a key of the language")
 
 def test_a_problem_names_file_and_line() -> None:
     """The line starts as compilers' lines do, so that editors can jump to it."""
-
     assert "burst.yaml:14: containers.agents.mem_limit is -1" == str(FIRST)
 
 
 def test_a_problem_without_a_line_names_what_brought_it() -> None:
     """A value from the command line is nowhere in the file."""
-
     assert "--set a=1: a is not a key of the language" == str(SECOND)
 
 
 def test_one_problem_is_the_whole_text() -> None:
     """An error of one problem reads as that problem."""
-
     assert str(FIRST) == str(ScenarioError(FIRST))
 
 

@@ -30,20 +30,26 @@ REFUSED = [
     ([1, 2], "it must be one value or a law; write for example {empirical: [200ms, 200ms]}", ()),
     (
         {"exponental": "1s"},
-        "it must be one value, or one law out of constant, uniform, exponential, lognormal, gamma, empirical; "
-        "write for example {exponential: 200ms}",
+        (
+            "it must be one value, or one law out of constant, uniform, exponential, lognormal, gamma, empirical; "
+            "write for example {exponential: 200ms}"
+        ),
         ("exponental",),
     ),
     (
         {"uniform": [1, 2], "gamma": 1},
-        "it must be one value, or one law out of constant, uniform, exponential, lognormal, gamma, empirical; "
-        "write for example {uniform: [200ms, 200ms]}",
+        (
+            "it must be one value, or one law out of constant, uniform, exponential, lognormal, gamma, empirical; "
+            "write for example {uniform: [200ms, 200ms]}"
+        ),
         (),
     ),
     (
         {"trace": "a.csv"},
-        "it must be another law, because trace is reserved for a coming version of Tonnage; "
-        "write for example {exponential: 200ms}",
+        (
+            "it must be another law, because trace is reserved for a coming version of Tonnage; "
+            "write for example {exponential: 200ms}"
+        ),
         (),
     ),
     ({"uniform": [1]}, "it must be two values, the lower first; write for example [200ms, 200ms]", ("uniform",)),
@@ -72,7 +78,6 @@ REFUSED = [
 @pytest.mark.parametrize(("value", "law"), READ)
 def test_every_kind_of_law_is_read(value: object, law: Law) -> None:
     """A bare value is a constant, everything else is named, and units become seconds."""
-
     assert law == read(value)
 
 
@@ -87,7 +92,6 @@ def test_a_wrong_law_says_what_and_where(value: object, text: str, at: tuple[str
 
 def test_the_items_of_a_law_have_the_fields_unit() -> None:
     """The same text is minutes in a duration and MiB in a size."""
-
     assert Law("uniform", (60.0, 120.0)) == read({"uniform": ["1m", "2m"]})
     assert Law("uniform", (1048576.0, 2097152.0)) == LawReader(sizes(0), "1m")({"uniform": ["1m", "2m"]})
 
@@ -105,7 +109,6 @@ def test_the_items_of_a_law_have_the_fields_unit() -> None:
 )
 def test_mean_and_largest_value(law: Law, mean: float, most: float) -> None:
     """Laws with a tail have no largest value."""
-
     assert (mean, most) == (law_mean(law), law_max(law))
 
 

@@ -20,7 +20,6 @@ ENTRIES = library()
 
 def test_every_file_of_the_folder_is_on_the_shelf() -> None:
     """Nothing lies in the library that nobody can name."""
-
     assert sorted(path.name for path in LIBRARY.iterdir()) == [f"{entry.name}.yaml" for entry in ENTRIES]
 
 

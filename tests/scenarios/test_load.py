@@ -34,7 +34,6 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_public_names_are_sorted_and_there() -> None:
     """What `__all__` promises is what the package has."""
-
     assert sorted(scenarios.__all__) == scenarios.__all__
     assert [] == [name for name in scenarios.__all__ if not hasattr(scenarios, name)]
 
@@ -57,7 +56,6 @@ def test_any_ending_will_do(folder: Path, ending: str) -> None:
 
 def test_a_library_name_needs_no_path(folder: Path) -> None:
     """From any directory the stories that ship are found by name."""
-
     assert "agent-ecology" == load("agent-ecology").story.name
 
 

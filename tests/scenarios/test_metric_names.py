@@ -26,7 +26,6 @@ def test_a_metrics_name_carries_its_unit_last(name: str) -> None:
 
 def test_the_default_headline_is_known() -> None:
     """It names metrics that every story has."""
-
     assert [] == [name for name in HEADLINE_DEFAULT if name not in METRICS or METRICS[name].needs]
 
 
@@ -41,7 +40,6 @@ def test_the_default_headline_is_known() -> None:
 )
 def test_a_bound_is_read_in_the_metrics_unit(name: str, value: object, bound: float) -> None:
     """Times as durations, bytes as sizes, the rest as numbers."""
-
     assert bound == read_bound(METRICS[name], value)
 
 

@@ -17,7 +17,6 @@ SCHEMA: dict[str, Any] = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
 
 def test_the_file_is_what_the_models_say() -> None:
     """`python -m scenarios.schema_file` writes it anew."""
-
     assert schema_text() == SCHEMA_FILE.read_text(encoding="utf-8")
 
 
@@ -37,13 +36,11 @@ def test_every_key_has_a_description() -> None:
 @pytest.mark.parametrize("key", Scenario.reserved)
 def test_reserved_keys_are_marked_as_never_valid(key: str) -> None:
     """An editor underlines them and says why."""
-
     assert {"not": {}, "description": "Reserved for a coming version of Tonnage."} == SCHEMA["properties"][key]
 
 
 def test_reserved_keys_are_not_keys_of_the_language() -> None:
     """A key is either built or reserved."""
-
     assert set() == set(Scenario.reserved) & set(Scenario.model_fields)
     assert set() == set(Container.reserved) & set(Container.model_fields)
 

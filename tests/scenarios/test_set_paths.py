@@ -20,7 +20,6 @@ goals: [{metric: oom_kill_count, max: 0}]
 
 def test_a_value_in_the_file_is_replaced() -> None:
     """The dotted path is the one in the file, and the value is YAML."""
-
     assert 8 == load("agent-ecology", [("agents.worker.count", "8")]).story.agents[0].count
 
 
@@ -47,7 +46,6 @@ def test_items_of_lists_are_numbered_from_zero() -> None:
 
 def test_later_options_win() -> None:
     """Options apply in the order in which they stand."""
-
     assert 3 == load_text(SMALL, "t", sets=[("seed", "2"), ("seed", "3")]).seed
 
 
@@ -61,28 +59,41 @@ WRONG = [
     ("providers.llm.latency=1s", "--set providers.llm.latency=1s: this scenario has no providers"),
     (
         "agents.worker.count=many",
-        '--set agents.worker.count=many: agents.worker.count is "many"; it must be a whole number from 1 to 100,000; '
-        "write for example 5",
+        (
+            '--set agents.worker.count=many: agents.worker.count is "many"; it must be a whole number from 1 to '
+            "100,000; "
+            "write for example 5"
+        ),
     ),
     (
         "agents.worker.think.exponential=1s",
-        "--set agents.worker.think.exponential=1s: agents.worker.think is a single value and has no exponential; set "
-        "agents.worker.think itself",
+        (
+            "--set agents.worker.think.exponential=1s: agents.worker.think is a single value and has no "
+            "exponential; set "
+            "agents.worker.think itself"
+        ),
     ),
     (
         "agents.worker.steps.2.compute=1s",
-        "--set agents.worker.steps.2.compute=1s: agents.worker.steps is a list and has no 2; items are numbered from "
-        "0 to 1",
+        (
+            "--set agents.worker.steps.2.compute=1s: agents.worker.steps is a list and has no 2; items are "
+            "numbered from "
+            "0 to 1"
+        ),
     ),
     (
         "agents.worker.steps.first.compute=1s",
-        "--set agents.worker.steps.first.compute=1s: agents.worker.steps is a list and has no first; items are "
-        "numbered from 0 to 1",
+        (
+            "--set agents.worker.steps.first.compute=1s: agents.worker.steps is a list and has no first; items are "
+            "numbered from 0 to 1"
+        ),
     ),
     (
         "agents..count=1",
-        "--set agents..count=1: the path must be names with dots between; write for example --set "
-        "agents.worker.count=8",
+        (
+            "--set agents..count=1: the path must be names with dots between; write for example --set "
+            "agents.worker.count=8"
+        ),
     ),
     ("=1", "--set =1: the path must be names with dots between; write for example --set agents.worker.count=8"),
     (
@@ -123,7 +134,7 @@ def test_a_value_without_end_is_refused() -> None:
 def test_what_an_option_breaks_elsewhere_is_still_told_with_the_files_line() -> None:
     """An option may make another value wrong; then the file's line is the place to look."""
     with pytest.raises(ScenarioError) as caught:
-        load("agent-ecology", [("hosts.desktop.cpus", "1"), ("live.scale.cpus", "1")])
+        load("agent-ecology", [("hosts.laptop.cpus", "1"), ("live.scale.cpus", "1")])
 
     (problem,) = caught.value.problems
     assert "containers.agents.cpus" == problem.path

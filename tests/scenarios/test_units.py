@@ -51,7 +51,6 @@ DURATIONS = {
 @pytest.mark.parametrize(("text", "size_bytes"), SIZES.items())
 def test_sizes_are_binary_whatever_the_spelling(text: object, size_bytes: int) -> None:
     """All of m, M, mb and MiB are 1,048,576 bytes, as in docker/go-units, and a plain number is bytes."""
-
     assert size_bytes == units.read_size(text)
 
 
@@ -70,7 +69,6 @@ def test_what_is_no_size_is_refused(value: object) -> None:
 @pytest.mark.parametrize(("text", "duration_s"), DURATIONS.items())
 def test_durations_are_gos(text: object, duration_s: float) -> None:
     """Numbers with units add up, and a plain number is seconds."""
-
     assert duration_s == units.read_duration(text)
 
 
@@ -82,7 +80,7 @@ def test_what_is_no_duration_is_refused(value: object) -> None:
 
 
 def test_a_clock_time_is_answered_with_the_duration_it_looks_like() -> None:
-    """`1:30` is a sexagesimal number to old YAML and a minute and a half to a reader, so it is refused with the cure."""
+    """`1:30` is a sexagesimal number to old YAML and a minute and a half to a reader, so it is refused."""
     with pytest.raises(BadValueError) as caught:
         units.read_duration("1:30")
 
@@ -92,7 +90,6 @@ def test_a_clock_time_is_answered_with_the_duration_it_looks_like() -> None:
 @pytest.mark.parametrize(("value", "number"), [(2, 2.0), ("0.5", 0.5), (" 3 ", 3.0), ("1e3", 1000.0), (-1.5, -1.5)])
 def test_numbers_may_stand_in_quotes(value: object, number: float) -> None:
     """Compose takes `cpus: "0.5"`, so text that is a number is one."""
-
     assert number == units.read_number(value)
 
 
@@ -123,7 +120,6 @@ def test_a_leading_zero_is_refused_with_the_plain_number() -> None:
 @pytest.mark.parametrize(("value", "number"), [(7, 7), (7.0, 7), ("7", 7), (2**63 - 1, 2**63 - 1)])
 def test_whole_numbers_keep_every_digit(value: object, number: int) -> None:
     """A seed of 63 bits survives, although a float has only 53."""
-
     assert number == units.read_integer(value)
 
 
@@ -136,7 +132,6 @@ def test_half_a_whole_number_is_refused() -> None:
 @pytest.mark.parametrize(("value", "ratio"), [("1/16", 0.0625), ("1 / 4", 0.25), ("0.1", 0.1), (1, 1.0), ("3/3", 1.0)])
 def test_ratios_are_fractions_or_numbers(value: object, ratio: float) -> None:
     """`1/16` says what 0.0625 means."""
-
     assert ratio == units.read_ratio(value)
 
 
@@ -152,14 +147,12 @@ def test_a_ratio_only_shrinks(value: object) -> None:
 @given(st.integers(0, 2**50))
 def test_a_shown_size_reads_back_to_four_digits(size_bytes: int) -> None:
     """What a complaint shows of a size can be pasted into the file and is nearly the same size."""
-
     assert units.read_size(units.show_size(size_bytes)) == pytest.approx(size_bytes, rel=6e-4, abs=1)
 
 
 @given(st.floats(1e-9, 30 * 86_400))
 def test_a_shown_duration_reads_back(duration_s: float) -> None:
     """What a complaint shows of a duration can be pasted into the file and is nearly the same duration."""
-
     assert units.read_duration(units.show_duration(duration_s)) == pytest.approx(duration_s, rel=5e-3)
 
 
@@ -204,6 +197,5 @@ def test_readers_return_or_refuse(value: object) -> None:
 )
 def test_durations_are_shown_as_a_user_writes_them(duration_s: float, text: str) -> None:
     """The largest fitting units come first and needless ones are left out."""
-
     assert units.read_duration(text) == pytest.approx(duration_s)
     assert len(units.show_duration(duration_s)) <= len(text)

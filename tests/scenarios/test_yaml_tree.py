@@ -142,5 +142,4 @@ def test_an_alias_bomb_does_not_go_off(text: str) -> None:
 
 def test_nothing_is_none() -> None:
     """A file of comments alone holds no value."""
-
     assert read_tree("# Only this.\n", "t").value is None
