@@ -15,17 +15,23 @@ if str(HERE.parent) not in sys.path:
 
 import streamlit as st  # noqa: E402  (only after the path is mended)
 
+# Icons here, or as the icon of the page, would make each browser ask a font server on the internet for them.
 PAGES = [
-    st.Page("views/runs.py", title="Runs", icon=":material/list:", default=True),
-    st.Page("views/one_run.py", title="One run", icon=":material/monitoring:", url_path="run"),
-    st.Page(
-        "views/model_against_reality.py",
-        title="Model against reality",
-        icon=":material/compare_arrows:",
-        url_path="validation",
-    ),
-    st.Page("views/story_shelf.py", title="Stories", icon=":material/menu_book:", url_path="stories"),
+    st.Page("views/runs.py", title="Runs", default=True),
+    st.Page("views/one_run.py", title="One run", url_path="run"),
+    st.Page("views/model_against_reality.py", title="Model against reality", url_path="validation"),
+    st.Page("views/story_shelf.py", title="Stories", url_path="stories"),
 ]
 
-st.set_page_config(page_title="Tonnage", page_icon=":material/scale:", layout="wide")
+# One blue that stands out on a light page and on a dark one.
+BOXES = """<rect x="0" y="18" width="7" height="9" rx="1"/><rect x="9" y="18" width="7" height="9" rx="1"/>
+<rect x="18" y="18" width="7" height="9" rx="1"/><rect x="4.5" y="7" width="7" height="9" rx="1"/>
+<rect x="13.5" y="7" width="7" height="9" rx="1"/>"""
+LOGO = f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 162 32" width="162" height="32" fill="#2E7EBB">{BOXES}
+<text x="35" y="26" font-family="system-ui, sans-serif" font-size="23" font-weight="650">Tonnage</text></svg>"""
+ICON = f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 3 27 28" width="32" height="32" fill="#2E7EBB">
+{BOXES}</svg>"""
+
+st.set_page_config(page_title="Tonnage", page_icon=ICON, layout="wide")
+st.logo(LOGO, size="large")
 st.navigation(PAGES, position="top").run()

@@ -28,6 +28,7 @@ SETTINGS = {
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "type",
     "logger.hideWelcomeMessage": "true",
+    "theme.paddingTop": "2.5rem",
     "theme.light.primaryColor": "#2E6FA8",
     "theme.dark.primaryColor": "#5AA2DB",
 }

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 Band = dict[str, list[float | None]]
 
-REAL_NAME = "real (Docker)"
+REAL_NAME = "real"
 SIMULATED_NAME = "simulated"
-RANGE_NAME = "range of runs"
+RANGE_NAME = "all runs"
 
 SERIES = {
     "cpu_cores": ("CPU used", "cores"),
@@ -30,6 +30,7 @@ SERIES = {
 }
 
 SYMBOLS = {"equivalent": "circle", "different": "x", "undecided": "diamond-open"}
+MARK_LINES_PX = {"equivalent": 0, "different": 0, "undecided": 2}
 
 DIFFERENCE_MAX = 0.6
 """Differences beyond this are drawn at the edge, with their number, so that one outlier does not flatten the rest."""
@@ -41,6 +42,7 @@ def overlay(bands: Mapping[str, Band], limits: Mapping[str, Any]) -> go.Figure:
     `limits` is the container as the story tells it; missing limits are not drawn.
     """
     names = [name for name in SERIES if name in bands] + [name for name in bands if name not in SERIES]
+    names = [name for name in names if _happens(bands[name])] or names
     units = {name: _unit(name, bands[name]) for name in names}
     span_s = max((float(band["t_s"][-1] or 0.0) for band in bands.values() if band["t_s"]), default=0.0)
     panels = [Panel(SERIES.get(name, (wording.metric_words(name), ""))[0], units[name][1], 190) for name in names]
@@ -49,6 +51,11 @@ def overlay(bands: Mapping[str, Band], limits: Mapping[str, Any]) -> go.Figure:
         _draw_worlds(figure, spot, bands[name], units[name][0])
         _draw_limit(figure, spot, name, limits, units[name][0])
     return figure
+
+
+def _happens(band: Band) -> bool:
+    """Whether a series is anything but zero in either world."""
+    return any(any(band.get(column, ())) for column in ("live_high", "sim_high"))
 
 
 def _unit(name: str, band: Band) -> tuple[float, str]:
@@ -99,9 +106,15 @@ def differences(metrics: Sequence[Mapping[str, Any]]) -> go.Figure:
     reach = _reach(rows)
     figure.update_xaxes(title_text="simulated less real, % of real", range=[-reach * 100, reach * 100], ticksuffix=" %")
     figure.update_yaxes(
-        categoryorder="array", categoryarray=names[::-1], rangemode="normal", automargin=True, showgrid=False,
-        nticks=len(names) + 1,
-    )  # fmt: skip
+        categoryorder="array",
+        categoryarray=names[::-1],
+        tickmode="array",
+        tickvals=names,
+        tickfont={"size": 13},
+        rangemode="normal",
+        automargin=True,
+        showgrid=False,
+    )
     figure.update_layout(hovermode="closest", margin={"l": 20, "r": 24, "t": 44, "b": 52}, barmode="overlay")
     return figure
 
@@ -146,7 +159,12 @@ def _draw_differences(figure: go.Figure, chosen: Sequence[tuple[str, Mapping[str
         mode="markers+text",
         text=beyond,
         textposition=["middle left" if point > 0 else "middle right" for point in points],
-        marker={"color": colour, "size": 10, "symbol": SYMBOLS[verdict], "line": {"color": colour, "width": 2}},
+        marker={
+            "color": colour,
+            "size": 10,
+            "symbol": SYMBOLS[verdict],
+            "line": {"color": colour, "width": MARK_LINES_PX[verdict]},
+        },
         name=verdict,
         customdata=[[low * 100, point * 100, high * 100] for low, point, high in zip(lows, points, highs, strict=True)],
         hovertemplate="%{customdata[1]:+.1f} % (90 % interval %{customdata[0]:+.1f} to %{customdata[2]:+.1f} %)",

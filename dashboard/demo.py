@@ -75,7 +75,6 @@ def _with_recorded(story: Story, directory: Path) -> Comparison:
         f"No engine here, so the real side below was RECORDED: {len(real)} runs on {told['started_at'][:10]}, "
         f"{profile.cpus_count} cores, kernel {profile.kernel}, Docker {profile.engine}. Nothing ran for real just now."
     )
-    directory.mkdir(parents=True)
     plan = Plan(story, len(real), REPLICATIONS, directory, None, profile)
     return judge(plan, story_of(shelf), real, seconds_live=sum(_seconds(run.recorder.window) for run in real), say=say)
 

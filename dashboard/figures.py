@@ -5,6 +5,8 @@ Every function takes a record and returns a Plotly figure; none needs a browser 
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dashboard import palette, wording
@@ -36,6 +38,9 @@ GAUGES = {
 
 PANELS_MAX = 12
 
+CACHE_SEEN_RATIO = 1.02
+"""Page cache shows in the figure from this ratio of raw to used memory on."""
+
 
 def containers_of(record: Record) -> list[str]:
     """The names of the containers the record has samples of, in the order of the story."""
@@ -46,41 +51,31 @@ def containers_of(record: Record) -> list[str]:
 
 def container_in_time(record: Record, container: str) -> go.Figure:
     """One container over the run: CPU, throttling, memory and step latency, with what happened drawn through all."""
-    samples = rows_where(record.samples, "container", container)
     limits: dict[str, Any] = next(
         (known for known in record.story.get("containers", ()) if known["name"] == container), {}
     )
-    memory = Curve(list(samples.get("at_s", ())), list(samples.get("memory_bytes", ())))
-    raw = Curve(memory.times_s, list(samples.get("memory_raw_bytes", ())))
-    steps = rows_where(record.steps, "container", container)
-    latency = Curve(list(steps.get("finish_s", ())), list(steps.get("latency_s", ())))
-    memory_divisor, memory_unit = wording.byte_unit(max(raw.highest(), limits.get("memory_bytes_limit") or 0))
-    latency_divisor, latency_unit = wording.second_unit(latency.highest())
+    samples = rows_where(record.samples, "container", container)
     happened = _happened(record, container)
-    panels = [
-        Panel("CPU used, against its quota", "cores"),
-        Panel("Standing still, throttled by the quota", "cores"),
-        Panel("Memory, against its limit", memory_unit),
-        Panel("Latency of each step", latency_unit),
-        *([_event_panel(happened)] if happened else []),
+    drawings = [
+        *_cpu(samples, limits),
+        _memory(samples, limits),
+        *_latency(rows_where(record.steps, "container", container)),
     ]
-    figure, spots = sheet(panels, 1, _span_s(record))
+    events = [_event_panel(happened)] if happened else []
+    figure, spots = sheet([*(drawing.panel for drawing in drawings), *events], 1, _span_s(record))
     colour = palette.world_colour(str(record.provenance.get("world", "")))
-    _draw_cpu(figure, spots, samples, limits, colour)
-    _draw_memory(figure, spots[2], (memory.scaled(memory_divisor), raw.scaled(memory_divisor)), colour)
-    if limits.get("memory_bytes_limit"):
-        limit = float(limits["memory_bytes_limit"])
-        add_limit(figure, spots[2], limit / memory_divisor, f"limit {wording.byte_size(limit)}")
-    add_dots(figure, spots[3], latency.scaled(latency_divisor), name="one step", colour=colour)
-    _draw_events(figure, spots[4:], happened)
+    for drawing, spot in zip(drawings, spots, strict=False):
+        drawing.draw(figure, spot, colour)
+    _draw_events(figure, spots[len(drawings) :], happened)
     _shade_outside_window(figure, record, spots[0].axis_unit_s)
+    figure.update_layout(showlegend=False)
     return figure
 
 
 def story_in_time(record: Record) -> go.Figure | None:
     """What belongs to no single container over the run, such as tokens, debt and agents up; None if nothing does."""
     recorded = dict.fromkeys(record.gauges.get("name", ()))
-    names = [name for name in recorded if name.rpartition(".")[2] in GAUGES][:PANELS_MAX]
+    names = [name for name in recorded if name.rpartition(".")[2] in GAUGES and _moves(record, name)][:PANELS_MAX]
     if not names:
         return None
     figure, spots = sheet([_gauge_panel(name) for name in names], 1 if len(names) == 1 else 2, _span_s(record))
@@ -88,41 +83,90 @@ def story_in_time(record: Record) -> go.Figure | None:
     for name, spot in zip(names, spots, strict=True):
         rows = rows_where(record.gauges, "name", name)
         add_line(figure, spot, Curve(rows["at_s"], rows["value"]), name=_gauge_panel(name).title, colour=colour)
+    # Tokens in hand go below zero where a bucket allows debt.
+    figure.update_yaxes(rangemode="tozero")
     figure.update_layout(showlegend=False)
     return figure
 
 
-def _draw_cpu(
-    figure: go.Figure, spots: list[Spot], samples: dict[str, list[Any]], limits: dict[str, Any], colour: str
-) -> None:
-    """Fill the panels of CPU used and CPU withheld."""
-    times = samples.get("at_s", [])
-    add_line(figure, spots[0], rate(times, samples.get("cpu_s", [])), name="CPU used", colour=colour, filled=True)
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """One panel and what is drawn into it: a curve, whether as dots, another in grey behind it, and a limit."""
+
+    panel: Panel
+    curve: Curve
+    name: str
+    is_dots: bool = False
+    behind: Curve | None = None
+    limit: tuple[float, str] | None = None
+
+    def draw(self, figure: go.Figure, spot: Spot, colour: str) -> None:
+        """Draw it into a figure, in the colour of its world."""
+        if self.behind is not None:
+            add_line(figure, spot, self.behind, name="with page cache", colour=palette.UNDECIDED)
+        if self.is_dots:
+            add_dots(figure, spot, self.curve, name=self.name, colour=colour)
+        else:
+            add_line(figure, spot, self.curve, name=self.name, colour=colour, filled=True)
+        if self.limit is not None:
+            add_limit(figure, spot, *self.limit)
+
+
+def _cpu(samples: dict[str, list[Any]], limits: dict[str, Any]) -> list[Drawing]:
+    """CPU used against the quota, and the CPU that the quota withheld, where there is one."""
+    times, quota = samples.get("at_s", []), limits.get("cpus_limit")
+    used = rate(times, samples.get("cpu_s", []))
+    if not quota:
+        return [Drawing(Panel("CPU used, without a quota", "cores"), used, "CPU used")]
     throttled = rate(times, samples.get("throttled_s", []))
-    add_line(figure, spots[1], throttled, name="throttled", colour=colour, filled=True)
-    quota = limits.get("cpus_limit")
-    if quota:
-        add_limit(figure, spots[0], float(quota), f"quota {wording.figures(float(quota))} cores")
+    limit = (float(quota), f"quota {wording.figures(float(quota))} cores")
+    return [
+        Drawing(Panel("CPU used, against the quota", "cores"), used, "CPU used", limit=limit),
+        Drawing(Panel("Standing still, throttled by the quota", "cores"), throttled, "throttled"),
+    ]
 
 
-def _draw_memory(figure: go.Figure, spot: Spot, curves: tuple[Curve, Curve], colour: str) -> None:
-    """Fill the panel of memory: in use, and with the page cache that the limit counts too."""
-    in_use, raw = curves
-    add_line(figure, spot, raw, name="memory with page cache", colour=palette.UNDECIDED)
-    add_line(figure, spot, in_use, name="memory in use", colour=colour, filled=True)
+def _memory(samples: dict[str, list[Any]], limits: dict[str, Any]) -> Drawing:
+    """Memory in use against the limit, and behind it the page cache that the limit counts too."""
+    times, bytes_limit = samples.get("at_s", []), limits.get("memory_bytes_limit")
+    in_use, raw = Curve(times, samples.get("memory_bytes", [])), Curve(times, samples.get("memory_raw_bytes", []))
+    divisor, unit = wording.byte_unit(max(raw.highest(), float(bytes_limit or 0)))
+    has_cache = raw.highest() > CACHE_SEEN_RATIO * in_use.highest()
+    title = ("Memory in use" + (" (grey: with page cache)" if has_cache else "")) + (
+        ", against the limit" if bytes_limit else ", without a limit"
+    )
+    return Drawing(
+        Panel(title, unit),
+        in_use.scaled(divisor),
+        "memory in use",
+        behind=raw.scaled(divisor) if has_cache else None,
+        limit=(bytes_limit / divisor, f"limit {wording.byte_size(bytes_limit)}") if bytes_limit else None,
+    )
+
+
+def _latency(steps: dict[str, list[Any]]) -> list[Drawing]:
+    """The latency of each step, where the container finished any."""
+    latency = Curve(steps.get("finish_s", []), steps.get("latency_s", []))
+    if not latency.values:
+        return []
+    divisor, unit = wording.second_unit(latency.highest())
+    return [Drawing(Panel("Latency of each step", unit), latency.scaled(divisor), "step", is_dots=True)]
 
 
 def _happened(record: Record, container: str) -> list[dict[str, Any]]:
     """The events that explain a container's curves: its own and those of the whole story, less the quiet ones."""
     table = record.events
     rows = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
-    return [row for row in rows if row["container"] in {container, None, ""} and row["what"] not in QUIET_EVENTS]
+    # What still goes on when the containers are stopped at the end explains nothing.
+    end_s = record.window[1] if record.window else math.inf
+    own = [row for row in rows if row["container"] in {container, None, ""} and row["at_s"] <= end_s]
+    return [row for row in own if row["what"] not in QUIET_EVENTS]
 
 
 def _event_panel(happened: list[dict[str, Any]]) -> Panel:
     """The panel of events, a row for each kind."""
     kinds = {row["what"] for row in happened}
-    return Panel("What happened", "", height_px=48 + 26 * len(kinds))
+    return Panel("What happened", "", height_px=14 + 26 * len(kinds))
 
 
 def _draw_events(figure: go.Figure, spots: list[Spot], happened: list[dict[str, Any]]) -> None:
@@ -133,7 +177,8 @@ def _draw_events(figure: go.Figure, spots: list[Spot], happened: list[dict[str, 
     for what in dict.fromkeys(row["what"] for row in happened):
         rows = [row for row in happened if row["what"] == what]
         _mark(figure, spot, [rows[index] for index in _spread(len(rows))], grave=what in GRAVE_EVENTS)
-    figure.update_yaxes(rangemode="normal", showgrid=False, automargin=True, row=spot.row, col=spot.column)
+    kinds_count = len({row["what"] for row in happened})
+    figure.update_yaxes(range=[kinds_count - 0.4, -0.6], showgrid=False, automargin=True, row=spot.row, col=spot.column)
     grave = [row for row in happened if row["what"] in GRAVE_EVENTS]
     for index in _spread(len(grave), LINES_MAX):
         at = grave[index]["at_s"] / spot.axis_unit_s
@@ -177,6 +222,11 @@ def _spread(count: int, most: int = 500) -> Iterable[int]:
     if count <= most:
         return range(count)
     return [index * count // most for index in range(most)]
+
+
+def _moves(record: Record, name: str) -> bool:
+    """Whether a gauge ever changes; a flat line tells nothing that a table does not."""
+    return len(set(rows_where(record.gauges, "name", name)["value"])) > 1
 
 
 def _gauge_panel(name: str) -> Panel:

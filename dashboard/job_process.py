@@ -32,6 +32,7 @@ DURATION_S_MAX = 6 * 3600.0
 """No job may run for longer."""
 
 LOG_TAIL_BYTES = 4_096
+TEXT_LENGTH_MAX = 400
 
 EXIT_MEANINGS = {
     2: "the request was refused",
@@ -149,7 +150,7 @@ def _last_line(file: Path) -> str:
         log.seek(max(file.stat().st_size - LOG_TAIL_BYTES, 0))
         text = log.read().decode("utf-8", errors="replace")
     lines = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
-    return lines[-1][:200] if lines else ""
+    return lines[-1][:TEXT_LENGTH_MAX].removeprefix("tonnage: ") if lines else ""
 
 
 def progress_ratio(line: str) -> float | None:

@@ -22,6 +22,12 @@ GAP_PX = 58
 MARGIN_TOP_PX = 64
 MARGIN_BOTTOM_PX = 52
 
+BAND_RANK = 2_000
+"""Bands stand after lines in the legend, whose own rank is 1,000."""
+
+HEADROOM_RATIO = 1.14
+"""How far above a limit its axis reaches, so that the words over the line have room."""
+
 
 @dataclass(frozen=True, slots=True)
 class Panel:
@@ -94,7 +100,14 @@ def _style(figure: go.Figure, height: int) -> None:
     )
     grid = palette.faint(palette.LIMIT, 0.22)
     figure.update_xaxes(showgrid=False, zeroline=False, showline=True, linecolor=palette.faint(palette.LIMIT, 0.6))
-    figure.update_yaxes(gridcolor=grid, zeroline=False, rangemode="tozero", nticks=5, title_standoff=8)
+    figure.update_yaxes(
+        gridcolor=grid,
+        zeroline=False,
+        rangemode="nonnegative",
+        autorangeoptions={"include": [0]},
+        nticks=5,
+        title_standoff=8,
+    )
 
 
 def add_line(figure: go.Figure, spot: Spot, curve: Curve, *, name: str, colour: str, filled: bool = False) -> None:
@@ -127,7 +140,7 @@ def add_dots(figure: go.Figure, spot: Spot, curve: Curve, *, name: str, colour: 
             y=drawn.values,
             name=name,
             mode="markers",
-            marker={"color": colour, "size": 4, "opacity": 0.55},
+            marker={"color": colour, "size": 4, "opacity": 0.75},
             legendgroup=name,
             showlegend=_is_new(figure, name),
             hovertemplate="%{y:.4g}",
@@ -149,7 +162,8 @@ def add_band(figure: go.Figure, spot: Spot, low: Curve, high: Curve, *, name: st
             mode="lines",
             line={"width": 0},
             fill="toself",
-            fillcolor=palette.faint(colour, 0.2),
+            fillcolor=palette.faint(colour, 0.27),
+            legendrank=BAND_RANK,
             legendgroup=name,
             showlegend=_is_new(figure, name),
             hoverinfo="skip",
@@ -166,6 +180,7 @@ def _points(curve: Curve) -> list[tuple[float, float]]:
 
 def add_limit(figure: go.Figure, spot: Spot, value: float, words: str) -> None:
     """Draw a limit as a dashed grey line that says what it is."""
+    figure.update_yaxes(autorangeoptions={"include": [0, value * HEADROOM_RATIO]}, row=spot.row, col=spot.column)
     figure.add_hline(
         y=value,
         line={"color": palette.LIMIT, "dash": "dash", "width": 1.4},

@@ -61,7 +61,10 @@ def bands_of(validation: Shelved) -> dict[str, Any]:
 
 def parts_of(validation: Shelved) -> list[Shelved]:
     """The records inside a validation: the real runs and the simulated ones that were kept."""
-    inside = (_run(f"{validation.id}/{folder.name}", folder) for folder in _folders(validation.path))
+    folders = sorted(
+        _folders(validation.path), key=lambda folder: (folder.name.rstrip("0123456789"), len(folder.name), folder.name)
+    )
+    inside = (_run(f"{validation.id}/{folder.name}", folder) for folder in folders)
     return [found for found in inside if found is not None]
 
 
@@ -71,6 +74,15 @@ def story_limits(validation: Shelved) -> dict[str, dict[str, Any]]:
         containers = part.facts["scenario"].get("story", {}).get("containers", ())
         return {str(container["name"]): dict(container) for container in containers}
     return {}
+
+
+def on_user_shelf(path: Path | None) -> Shelved | None:
+    """What a job made, by its directory; None where it is gone or lies on no shelf of this user."""
+    if path is not None and path.parent == places.runs():
+        return _run(f"runs/{path.name}", path)
+    if path is not None and path.parent == places.validations():
+        return _validation(f"validations/{path.name}", path)
+    return None
 
 
 def open_validation(path: Path) -> Shelved | None:

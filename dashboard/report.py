@@ -65,15 +65,11 @@ def report_html(validation: Shelved) -> str:
 
 def _tiles(comparison: Mapping[str, Any]) -> str:
     """The three figures that the verdict rests on."""
-    tiles = (
-        ("Median error", "median_error_ratio", "3 % or less"),
-        ("Error, 90th percentile", "p90_error_ratio", "10 % or less"),
-        ("Equivalent metrics", "equivalent_ratio", "80 % or more"),
-    )
+    values = {bound: comparison.get(bound.key) for bound in verdicts.BOUNDS}
     return "".join(
-        f'<div class="tile"><div class="label">{label}</div><div class="value">'
-        f'{wording.percent(comparison.get(key))}</div><div class="label">wanted: {bound}</div></div>'
-        for label, key, bound in tiles
+        f'<div class="tile"><div class="label">{bound.name}</div><div class="value">{wording.percent(value)}</div>'
+        f'<div class="label">{"" if value is None else bound.words(value)}</div></div>'
+        for bound, value in values.items()
     )
 
 
@@ -82,10 +78,8 @@ def _overlays(validation: Shelved) -> str:
     bands = record_shelf.bands_of(validation)
     limits = record_shelf.story_limits(validation)
     shown = list(bands)[:CONTAINERS_MAX]
-    parts = [
-        f"<h3>{html.escape(name)}</h3>{_figure(comparison_figures.overlay(bands[name], limits.get(name, {})))}"
-        for name in shown
-    ]
+    figures = {name: comparison_figures.overlay(bands[name], limits.get(name, {})) for name in shown}
+    parts = [f"<h3>Container {html.escape(name)}</h3>{_figure(figure)}" for name, figure in figures.items()]
     if len(bands) > len(shown):
         parts.append(f"<p>{len(bands) - len(shown)} more containers are in <code>bands.json</code>.</p>")
     return "".join(parts) or "<p>This validation kept no curves over time.</p>"

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
+from scenarios.errors import ScenarioError
+from scenarios.load import load
 from scenarios.shelf import ShelfEntry, library
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 KnobKind = Literal["count", "cores", "text"]
+EDITOR_LINE = "# yaml-language-server: $schema=../schema.json\n"
+
 KNOBS_MAX = 24
 """More inputs than this are a form nobody fills in; the YAML is the better place."""
 
@@ -29,12 +33,16 @@ TURNABLE: dict[str, dict[str, tuple[str, KnobKind]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """One value a what-if may change: its dotted path, what to call it, and how it is written in the story."""
+    """One value a what-if may change: its dotted path, what to call it, and how it is written in the story.
+
+    `tied` are further paths that get the same value: a container without swap has `memswap_limit` beside `mem_limit`.
+    """
 
     path: str
     words: str
     kind: KnobKind
     written: str
+    tied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,8 @@ def stories() -> list[ShelvedStory]:
 
 def _story(entry: ShelfEntry) -> ShelvedStory:
     """One story with its text and its knobs."""
-    text = entry.path.read_text(encoding="utf-8")
+    # The first line tells editors where the schema is, and readers nothing.
+    text = entry.path.read_text(encoding="utf-8").removeprefix(EDITOR_LINE)
     return ShelvedStory(
         name=entry.name,
         purpose=entry.purpose,
@@ -67,10 +76,31 @@ def _story(entry: ShelfEntry) -> ShelvedStory:
     )
 
 
+def changes(knobs: Iterable[Knob], wanted: Mapping[str, str]) -> dict[str, str]:
+    """The settings by path for the values that differ from the story; what is tied to one changes with it."""
+    return {
+        path: wanted[knob.path]
+        for knob in knobs
+        if wanted[knob.path] != knob.written
+        for path in (knob.path, *knob.tied)
+    }
+
+
+def complaint(name: str, settings: Mapping[str, str]) -> str:
+    """What is wrong with a story after changing values, or nothing."""
+    try:
+        load(name, sets=tuple(settings.items()))
+    except ScenarioError as problem:
+        return str(problem)
+    return ""
+
+
 def _knobs(told: dict[str, Any]) -> Iterator[Knob]:
     """The turnable values in the order of the story; a value that is not written keeps out of the form."""
     for section, keys in TURNABLE.items():
         for name, entry in (told.get(section) or {}).items():
             for key, (words, kind) in keys.items():
                 if key in (entry or {}):
-                    yield Knob(f"{section}.{name}.{key}", f"{name}: {words}", kind, str(entry[key]))
+                    tied = key == "mem_limit" and entry.get("memswap_limit") == entry[key]
+                    ties = (f"{section}.{name}.memswap_limit",) if tied else ()
+                    yield Knob(f"{section}.{name}.{key}", f"{name}: {words}", kind, str(entry[key]), ties)

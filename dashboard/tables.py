@@ -21,7 +21,7 @@ def run_rows(runs: Iterable[Shelved]) -> list[Row]:
         {
             "Story": run.story,
             "World": wording.world_words(run.world),
-            "When": wording.moment(run.started_at),
+            "When (UTC)": wording.moment(run.started_at),
             "Verdict": run_verdict(run.facts["summary"]),
             "Comparable": comparable_words(run.facts["provenance"]),
             "Kept in": run.id,
@@ -39,7 +39,7 @@ def _validation_row(validation: Shelved, comparison: Mapping[str, Any]) -> Row:
     """The row of one validation."""
     return {
         "Story": validation.story,
-        "When": wording.moment(validation.started_at),
+        "When (UTC)": wording.moment(validation.started_at),
         "Verdict": wording.verdict_words(str(comparison.get("verdict", ""))),
         "Median error": _in_percent(comparison.get("median_error_ratio")),
         "Error, 90th percentile": _in_percent(comparison.get("p90_error_ratio")),

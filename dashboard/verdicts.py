@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dashboard import wording
+from sim.compare import EQUIVALENT_RATIO_MIN, MEDIAN_ERROR_RATIO_MAX, P90_ERROR_RATIO_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +22,32 @@ class Sentence:
     sign: str
     headline: str
     explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One of the figures that a verdict rests on: its name, its key in the JSON, and what is asked of it."""
+
+    name: str
+    key: str
+    limit_ratio: float
+    is_least: bool
+
+    def holds(self, ratio: float) -> bool:
+        """Whether a figure is on the good side."""
+        return ratio >= self.limit_ratio if self.is_least else ratio <= self.limit_ratio
+
+    def words(self, ratio: float) -> str:
+        """What is asked, with a sign for whether it holds."""
+        side = "at least" if self.is_least else "at most"
+        return f"{'✓' if self.holds(ratio) else '✗'} wanted: {side} {wording.percent(self.limit_ratio)}"
+
+
+BOUNDS = (
+    Bound("Median error", "median_error_ratio", MEDIAN_ERROR_RATIO_MAX, is_least=False),
+    Bound("Error, 90th percentile", "p90_error_ratio", P90_ERROR_RATIO_MAX, is_least=False),
+    Bound("Equivalent metrics", "equivalent_ratio", EQUIVALENT_RATIO_MIN, is_least=True),
+)
 
 
 def sentence(comparison: Mapping[str, Any]) -> Sentence:
@@ -54,7 +81,7 @@ def furthest_words(comparison: Mapping[str, Any]) -> str:
     if not furthest:
         return ""
     where = f" of {furthest['container']}" if furthest.get("container") else ""
-    reason = f": {furthest['reason'].rstrip('.')}" if furthest.get("reason") else ""
+    reason = f"; {furthest['reason'].rstrip('.')}" if furthest.get("reason") else ""
     name = wording.metric_words(furthest["name"])
     return (
         f"Furthest off is {name[:1].lower() + name[1:]}{where}, by {wording.percent(furthest['error_ratio'])}{reason}."

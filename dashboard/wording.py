@@ -76,7 +76,7 @@ EVENT_WORDS = {
     "process_killed": "process killed",
     "lost": "work lost",
     "stopped": "stopped",
-    "refused": "start refused",
+    "refused": "refused",
     "provider_429": "provider refused (429)",
     "step_failed": "step failed",
 }
@@ -168,8 +168,11 @@ def second_unit(largest: float) -> tuple[float, str]:
 
 
 def percent(value: float | None) -> str:
-    """A ratio in percent: 55 %, 1.9 %, 0.04 %."""
-    return NONE if value is None else f"{figures(value * 100)} %"
+    """A ratio in percent, to one decimal or, below one percent, two figures: 55.4 %, 1.9 %, 0.042 %."""
+    if value is None:
+        return NONE
+    number = value * 100
+    return f"{number:.0f} %" if number.is_integer() else f"{number:.1f} %" if abs(number) >= 1 else f"{number:.2g} %"
 
 
 WRITERS: dict[str, Callable[[float], str]] = {"s": seconds, "bytes": byte_size, "ratio": percent}
@@ -177,7 +180,7 @@ WRITERS: dict[str, Callable[[float], str]] = {"s": seconds, "bytes": byte_size, 
 
 def signed_percent(value: float | None) -> str:
     """A relative difference in percent with its sign: +2.6 %."""
-    return NONE if value is None else f"{value * 100:+.1f} %"
+    return NONE if value is None else f"{value * 100:+.1f} %".replace("-", "−")
 
 
 def verdict_words(verdict: str) -> str:

@@ -135,13 +135,23 @@ class Attachment:
         with contextlib.suppress(OSError, ValueError):
             while data := self._stream.recv(READ_BYTES_MAX):
                 for line in self._frames.feed(data):
-                    self._on_message(json.loads(line))
+                    self._on_message(_message(line))
+        # A worker that talks nonsense is hung up on: its stdin closes, it ends, and the engine tells of its death.
+        with contextlib.suppress(OSError):
+            self._stream.shutdown(socket.SHUT_RDWR)
         self._on_end()
 
     def _write(self) -> None:
         with contextlib.suppress(OSError):
             while (data := self._sends.get()) is not None:
                 self._stream.sendall(data)
+
+
+def _message(line: bytes) -> Message:
+    message = json.loads(line)
+    if not isinstance(message, dict) or "is" not in message:
+        raise ValueError(f"no message: {line[:80]!r}")
+    return message
 
 
 def attach(client: docker.DockerClient, container_id: str) -> Duplex:

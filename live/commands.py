@@ -45,7 +45,7 @@ def _measure_host(*, as_json: bool) -> None:
     profile = measure_and_keep(say)
     path = host_profile()
     if as_json:
-        show_json({"kind": "host-profile", "profile": profile.to_json(), "path": str(path)})
+        show_json({"kind": "measure-host", "profile": profile.to_json(), "path": str(path)})
         return
     for name, value in profile.to_json().items():
         if name != "origin":

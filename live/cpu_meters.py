@@ -35,7 +35,7 @@ def host_times() -> HostTimes:
     """The host's counters now; OSError where there is no /proc."""
     ticks_per_s = os.sysconf("SC_CLK_TCK")
     fields = PROC_STAT.read_text(encoding="ascii").split("\n", 1)[0].split()[1:]
-    # user, nice, system, idle, iowait, irq, softirq, steal; guest time is part of user.
+    # In proc(5)'s order; guest time is part of user time.
     user, nice, system, idle, iowait, irq, softirq, steal = (int(field) / ticks_per_s for field in fields[:8])
     sampled_s = user + nice + system + irq + softirq
     exact_s = _exact_busy_s()

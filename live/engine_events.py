@@ -44,7 +44,7 @@ class EngineEvent:
 class EngineClock:
     """Turns the engine's wall clock into the run's clock and back, by one offset measured at the start."""
 
-    unix_s_at_zero: float
+    zero_unix_s: float
 
     @classmethod
     def measured(cls, client: docker.DockerClient, run_clock: Callable[[], float]) -> Self:
@@ -57,11 +57,11 @@ class EngineClock:
 
     def run_s(self, engine_s: float) -> float:
         """The run's clock at this moment of the engine's."""
-        return engine_s - self.unix_s_at_zero
+        return engine_s - self.zero_unix_s
 
     def engine_s(self, run_s: float) -> float:
         """The engine's clock at this moment of the run."""
-        return run_s + self.unix_s_at_zero
+        return run_s + self.zero_unix_s
 
 
 def unix_s(stamp: str) -> float:

@@ -73,6 +73,11 @@ class LiveContainer:
         """Its name in the story."""
         return self.spec.name
 
+    @property
+    def is_dying(self) -> bool:
+        """Whether its end is known or on its way."""
+        return self.state != "up" or self.death is not None
+
     # What is asked of it.
 
     def ask_sample(self, done: simpy.Event) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 INTERVAL_S = 0.5
-# When the series is full every second reading is dropped, so a long run has coarser, never fewer, spans.
+# When the series is full every second reading is dropped, and from then on every second one is kept, and so on:
+# a long run is read more coarsely, and any span of it can still be asked for.
 READINGS_MAX = 4_096
 
 
@@ -61,6 +62,8 @@ class LoadWatch:
         self._engine = EngineMeter()
         self._cpu_s_by_container: dict[str, float] = {}
         self._readings: list[Reading] = []
+        self._readings_count = 0
+        self._stride = 1
         self._unreadable = ""
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="other-load", daemon=True)
@@ -102,11 +105,14 @@ class LoadWatch:
                 self._cpu_s_by_container[container_id] = used_s
             elif container_id not in self._cpu_s_by_container and not self._cpu_s_by_container:
                 self._unreadable = "the containers' cgroups cannot be read from this client"
-        self._readings.append(
-            Reading(self._clock(), host, sum(self._cpu_s_by_container.values()), driver_cpu_s(), self._engine.cpu_s())
-        )
+        if self._readings_count % self._stride == 0:
+            containers_s = sum(self._cpu_s_by_container.values())
+            reading = Reading(self._clock(), host, containers_s, driver_cpu_s(), self._engine.cpu_s())
+            self._readings.append(reading)
+        self._readings_count += 1
         if len(self._readings) > READINGS_MAX:
             del self._readings[1::2]
+            self._stride *= 2
 
 
 def _load(first: Reading, last: Reading) -> OtherLoad:

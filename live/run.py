@@ -140,7 +140,6 @@ def staged(engine: Held, story: Story, observer: Observer, say: Say) -> Iterator
             yield Stage(env, machine, watch)
         finally:
             watch.close()
-            env.end()
             for name in machine.close():
                 say(f"could not remove {name}; `tonnage doctor --fix` will, once the engine lets it")
 
@@ -148,7 +147,7 @@ def staged(engine: Held, story: Story, observer: Observer, say: Say) -> Iterator
 def _context(story: Story) -> str | None:
     contexts = {host.context for host in story.hosts}
     if not story.live_able:
-        raise UnfitStory(story.name, "it says `live_able: false`")
+        raise UnfitStory(story.name, "it says `live: {possible: false}`")
     if len(contexts) > 1:
         raise UnfitStory(story.name, "its hosts name several Docker contexts, and one run uses one engine")
     return contexts.pop() if contexts else None

@@ -19,7 +19,6 @@ from sim.errors import RequestError
 if TYPE_CHECKING:
     from scenarios import Story
     from sim.compare import Comparison
-    from sim.run import Outcome
     from sim.worlds import Worlds
 
 SET_HELP = "Change one value of the scenario: dotted path, equals sign, value. May be given several times."
@@ -206,25 +205,10 @@ def show_comparison(comparison: Comparison, directory: Path | None, *, as_json: 
 
 
 def _compare(first: Path, second: Path, *, as_json: bool) -> None:
-    from sim.compare import Circumstances, compare
-    from sim.recorded import recall_all, story_of
+    from sim.places import home
+    from sim.recorded import compare_recorded
 
-    real, other = recall_all(first), recall_all(second)
-    story = story_of(first)
-    comparison = compare(
-        [run.metrics for run in real], [run.metrics for run in other], baseline=None, headline=story.headline
-    )
-    comparison = replace(comparison, circumstances=_circumstances(Circumstances, story, [*real, *other]))
-    show_comparison(comparison, None, as_json=as_json)
-
-
-def _circumstances(kind: type[Any], story: Story, runs: list[Outcome]) -> Any:  # noqa: ANN401
-    return kind(
-        kind="comparison",
-        scenario=story.name,
-        comparable=all(run.comparable for run in runs),
-        reasons=tuple(dict.fromkeys(reason for run in runs for reason in run.reasons)),
-    )
+    show_comparison(compare_recorded(first, second, home()), None, as_json=as_json)
 
 
 def _library(*, as_json: bool) -> None:

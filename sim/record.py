@@ -98,13 +98,6 @@ class Recorder:
         self.window = (start_s, end_s)
         self._write({"row": "window", "start_s": start_s, "end_s": end_s})
 
-    def flush(self) -> None:
-        """Make the journal readable up to now, at most once a second."""
-        now = time.monotonic()
-        if self._journal is not None and now - self._flushed_at >= _FLUSH_INTERVAL_S:
-            self._journal.flush()
-            self._flushed_at = now
-
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Turn the journal into tables, write the summary, and drop the journal."""
         if self._directory is None or self._journal is None:
@@ -123,6 +116,13 @@ class Recorder:
             self._journal = None
 
     # How.
+
+    def _flush(self) -> None:
+        """Make the journal readable up to now, at most once a second."""
+        now = time.monotonic()
+        if self._journal is not None and now - self._flushed_at >= _FLUSH_INTERVAL_S:
+            self._journal.flush()
+            self._flushed_at = now
 
     def _joined(self, done: StepDone) -> StepDone:
         """Add the earlier parts of a step to this one."""
@@ -168,6 +168,7 @@ class Recorder:
     def _write(self, row: dict[str, Any]) -> None:
         if self._journal is not None:
             self._journal.write(json.dumps(row, separators=(",", ":")) + "\n")
+            self._flush()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +216,13 @@ class Record:
 
 def begin_record(directory: Path, story: Story, physics: Mapping[str, Any], seeds: Mapping[str, int]) -> None:
     """Make a record's directory and write what is known before the run; RecordError if it holds a record already."""
-    directory.mkdir(parents=True, exist_ok=True)
     if (directory / "scenario.json").exists():
         raise RecordError(str(directory), "holds a record already; name another directory")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        told = problem.strerror or str(problem)
+        raise RecordError(str(directory), f"cannot be made ({told}); name another with --record") from None
     data = {
         "schema_version": SCHEMA_VERSION,
         "story": story_to_json(story),

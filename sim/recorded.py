@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from scenarios.story_json import story_from_json
+from scenarios.story_json import story_from_json, story_to_json
+from sim.baseline import key_of_story, load_baseline
 from sim.checks import Check
-from sim.compare import Harness
-from sim.errors import RecordError
+from sim.compare import Circumstances, Comparison, Harness, compare
+from sim.errors import RecordError, RequestError
 from sim.goals import GoalResult
 from sim.metrics import Metric, measure
 from sim.record import Record, Recorder, StepTotals, read_record
@@ -59,6 +61,30 @@ def story_of(path: Path) -> Story:
     """The story a record or a validation was made of."""
     inside = path if (path / "scenario.json").exists() else path / "live-1"
     return story_from_json(read_record(inside).story)
+
+
+def compare_recorded(first: Path, second: Path, home: Path) -> Comparison:
+    """Compare what two directories hold, the first taken as the real side; RequestError if they are different stories.
+
+    The noise of earlier validations of the same story on the first one's host is taken from `home`.
+    """
+    real, other = recall_all(first), recall_all(second)
+    story, theirs = story_of(first), story_of(second)
+    if story != theirs:
+        told = f"{first} holds {story.name}, {second} holds {theirs.name} or the same with other values or another seed"
+        raise RequestError(f"{told}; compare records of one story")
+    host = read_record(real[0].record or first).provenance.get("host", {})
+    baseline = load_baseline(home, key_of_story(story_to_json(story)), str(host.get("name", "")), excluding=first)
+    comparison = compare(
+        [run.metrics for run in real], [run.metrics for run in other], baseline=baseline, headline=story.headline
+    )
+    runs = [*real, *other]
+    circumstances = Circumstances(
+        scenario=story.name,
+        comparable=all(run.comparable for run in runs),
+        reasons=tuple(dict.fromkeys(reason for run in runs for reason in run.reasons)),
+    )
+    return replace(comparison, circumstances=circumstances)
 
 
 def _recorder(record: Record) -> Recorder:

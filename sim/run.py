@@ -138,7 +138,6 @@ class Performance:
         while self._env.now + interval_s < until_s:
             yield self._env.timeout(wait_for_grid_s(self._env.now, interval_s))
             self._note_shared()
-            self._recorder.flush()
 
     def _note_shared(self) -> None:
         self.up = {"agents": sum(agent.up for agent in self._agents), "containers": len(self._up - self._lost)}

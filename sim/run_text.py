@@ -34,7 +34,10 @@ def outcome_text(story: Story, outcome: Outcome) -> str:
     """A run as plain aligned text: the metrics first, then what the goals say."""
     named = len(story.containers) > 1
     agents = sum(group.count for group in story.agents)
-    lines = [f"{story.name} {_WHERE[outcome.world]}: {agents} agents for {story.duration_s:g} s", ""]
+    lines = [
+        f"{story.name} {_WHERE[outcome.world]}: {agents} agent{'' if agents == 1 else 's'} for {story.duration_s:g} s",
+        "",
+    ]
     rows = [
         (
             metric_label(metric.name) + (f" · {metric.container or 'all'}" if named else ""),

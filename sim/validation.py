@@ -49,7 +49,6 @@ class Plan:
 def validate(plan: Plan, world: World, say: Say) -> Comparison:
     """Run both worlds and compare them; everything is kept in the plan's directory."""
     small = shrink(plan.story)
-    plan.directory.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     real = _real_runs(plan, small, world, say)
     seconds_live = time.monotonic() - began
@@ -58,6 +57,7 @@ def validate(plan: Plan, world: World, say: Say) -> Comparison:
 
 def judge(plan: Plan, small: Story, real: Sequence[Outcome], seconds_live: float, say: Say) -> Comparison:
     """Simulate a shrunk story, compare it with real runs that are there, and write the comparison down."""
+    plan.directory.mkdir(parents=True, exist_ok=True)
     say(f"simulating {small.name} {plan.replications_count} times")
     began = time.monotonic()
     blind = _simulations(plan, small, plan.replications_count, first=plan.directory / "sim-1")

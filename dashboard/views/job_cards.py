@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard import jobs, record_shelf, wording
 from dashboard.errors import JobError
 from dashboard.job_request import KIND_WORDS
+from dashboard.views.plain_text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +35,7 @@ def submit(request: JobRequest) -> str | None:
     try:
         return jobs.submit(request)
     except JobError as problem:
-        st.error(str(problem), icon=":material/error:")
+        st.error(plain(problem), icon=":material/error:")
         return None
 
 
@@ -85,31 +86,31 @@ def _progress(job: Job) -> None:
     elif job.is_active:
         st.caption(job.text)
     elif job.state == "failed":
-        st.caption(job.error)
+        st.error(plain(job.error), icon=":material/error:")
         _log(job)
 
 
 def _log(job: Job) -> None:
     """What the job's command said, folded away."""
     lines = jobs.log_lines(job.id)
-    if lines:
+    if len(lines) > 1:
         with st.expander("What it said"):
             st.code("\n".join(lines), language=None, wrap_lines=True)
 
 
 def _result_link(job: Job) -> None:
     """The way to the record or validation that a job made."""
-    found = [shelved for shelved in (*record_shelf.validations(), *record_shelf.runs()) if shelved.path == job.result]
-    if not found:
+    found = record_shelf.on_user_shelf(job.result)
+    if found is None:
         st.caption("its record is gone")
-    elif found[0].kind == "run":
+    elif found.kind == "run":
         st.page_link(
-            "views/one_run.py", label="Open the run", icon=":material/monitoring:", query_params={"run": found[0].id}
+            "views/one_run.py", label="Open the run", icon=":material/monitoring:", query_params={"run": found.id}
         )
     else:
         st.page_link(
             "views/model_against_reality.py",
             label="Open the validation",
             icon=":material/compare_arrows:",
-            query_params={"validation": found[0].id},
+            query_params={"validation": found.id},
         )

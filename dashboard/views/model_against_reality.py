@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
 from dashboard import comparison_figures, record_shelf, report, tables, verdicts, wording
 from dashboard.views.choosing import choose_shelved
+from dashboard.views.plain_text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,17 +48,13 @@ def show() -> None:
 def _show_verdict(comparison: Mapping[str, Any]) -> None:
     """The verdict in one large sentence, the figures behind it, and how they were got."""
     verdict = verdicts.sentence(comparison)
-    st.subheader(f"{ICONS.get(verdict.verdict, ':gray[:material/help:]')} {verdict.headline}", divider="gray")
-    st.markdown(verdict.explanation)
-    tiles = (
-        ("Median error", comparison.get("median_error_ratio"), "agrees at 3 % or less"),
-        ("Error, 90th percentile", comparison.get("p90_error_ratio"), "agrees at 10 % or less"),
-        ("Equivalent metrics", comparison.get("equivalent_ratio"), "agrees at 80 % or more"),
-    )
-    for column, (label, value, help_text) in zip(st.columns(3), tiles, strict=True):
-        column.metric(
-            label, wording.percent(value), border=True, help=f"Over the physics metrics; a story {help_text}."
-        )
+    st.subheader(f"{ICONS.get(verdict.verdict, ':gray[:material/help:]')} {plain(verdict.headline)}")
+    st.markdown(plain(verdict.explanation))
+    for column, bound in zip(st.columns(len(verdicts.BOUNDS)), verdicts.BOUNDS, strict=True):
+        value = comparison.get(bound.key)
+        words = None if value is None else bound.words(value)
+        colour: Literal["green", "red"] = "green" if value is not None and bound.holds(value) else "red"
+        column.metric(bound.name, wording.percent(value), words, border=True, delta_arrow="off", delta_color=colour)
     st.caption(verdicts.effort_words(comparison))
 
 
@@ -101,7 +98,7 @@ def _show_circumstances(validation: Shelved, comparison: Mapping[str, Any]) -> N
     given = verdicts.load_given_words(comparison)
     if given:
         st.subheader("Given the other load")
-        st.markdown(given)
+        st.markdown(plain(given))
     _show_table("Broken models, to see that they are caught", tables.control_rows(comparison))
     _show_table("What shrinking the story changed", tables.changed_rows(comparison))
     st.subheader("What was run")

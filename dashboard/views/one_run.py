@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import figures, record_shelf, tables, wording
 from dashboard.views.choosing import choose_shelved
+from dashboard.views.plain_text import plain
 from sim.errors import RecordError
 from sim.record import read_record
 
@@ -37,7 +38,7 @@ def show() -> None:
     try:
         record = _read(shelved.path, _changed_at(shelved.path))
     except RecordError as problem:
-        st.error(f"This record cannot be shown: {problem}", icon=":material/error:")
+        st.error(f"This record cannot be shown: {plain(problem)}", icon=":material/error:")
         return
     _show_head(shelved, record)
     _show_in_time(record)
@@ -58,8 +59,8 @@ def _changed_at(path: Path) -> float:
 
 def _show_head(shelved: Shelved, record: Record) -> None:
     """What was run, where and when, with the few figures that tell the most."""
-    st.subheader(f"{shelved.story} · {wording.world_words(shelved.world)}", divider="gray")
-    st.markdown(str(record.story.get("purpose", "")))
+    st.subheader(f"{plain(shelved.story)} · {wording.world_words(shelved.world)}")
+    st.markdown(plain(record.story.get("purpose", "")))
     if not record.ended:
         st.warning(
             "This run has not ended: it goes on, or it was killed. What was recorded until then is shown.",
@@ -67,7 +68,7 @@ def _show_head(shelved: Shelved, record: Record) -> None:
         )
     elif shelved.facts["provenance"].get("comparable") is False:
         reasons = "; ".join(map(str, shelved.facts["provenance"].get("reasons", ())))
-        st.warning(f"Not comparable with another run: {reasons}", icon=":material/block:")
+        st.warning(f"Not comparable with another run: {plain(reasons)}", icon=":material/block:")
     _show_tiles(record.summary)
 
 
@@ -121,7 +122,7 @@ def _show_provenance(record: Record) -> None:
     with st.expander("Where this comes from"):
         verdict = tables.comparable_words(record.provenance)
         reasons = "; ".join(map(str, record.provenance.get("reasons", ())))
-        st.markdown(f"Comparable with other runs: **{verdict}**{f': {reasons}' if reasons else ''}")
+        st.markdown(f"Comparable with other runs: **{verdict}**{f': {plain(reasons)}' if reasons else ''}")
         st.table(tables.provenance_rows(record.provenance, record.scenario), border="horizontal", hide_index=True)
         st.caption(f"Kept in `{record.path}`")
 

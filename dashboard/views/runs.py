@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard import jobs, record_shelf, stories, tables
+from dashboard import jobs, record_shelf, stories, tables, wording
 from dashboard.job_request import KIND_WORDS, JobRequest, is_live_allowed
 from dashboard.views import job_cards
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 SEED_MAX = 2**31 - 1
 PERCENT = "%.1f %%"
+RECENT = timedelta(minutes=15)
+"""An ended job keeps its card for so long; after that its run is found in the table."""
 
 
 def show() -> None:
@@ -27,7 +30,8 @@ def show() -> None:
     _start_form()
     job_cards.show_jobs(_recent_jobs)
     validations, runs = record_shelf.validations(), record_shelf.runs()
-    validation_tab, run_tab = st.tabs([f"Validations ({len(validations)})", f"Runs ({len(runs)})"])
+    names = [f"Validations ({len(validations)})", f"Runs ({len(runs)})"]
+    validation_tab, run_tab = st.tabs(names, default=names[0] if validations else names[1])
     with validation_tab:
         _show_validations(validations)
     with run_tab:
@@ -55,7 +59,9 @@ def _start_form() -> None:
 def _recent_jobs() -> list[jobs.Job]:
     """The active jobs, and the ended ones of late."""
     known = jobs.list_jobs()
-    return [job for job in known if job.is_active] + [job for job in known if not job.is_active][:2]
+    since = datetime.now(UTC) - RECENT
+    recent = [job for job in known if (wording.moment(job.submitted_at) or since) > since]
+    return [job for job in known if job.is_active] + [job for job in recent if not job.is_active][:2]
 
 
 def _show_validations(validations: Sequence[Shelved]) -> None:
@@ -69,7 +75,7 @@ def _show_validations(validations: Sequence[Shelved]) -> None:
         return
     columns = {
         "Verdict": st.column_config.TextColumn(width="medium"),
-        "When": _date_column(),
+        "When (UTC)": _date_column(),
         "Median error": st.column_config.NumberColumn(
             format=PERCENT, help="Half of the physics metrics are off by less."
         ),
@@ -87,7 +93,7 @@ def _show_runs(runs: Sequence[Shelved]) -> None:
         st.info("No run yet. Choose a story above and press Start.", icon=":material/info:")
         return
     columns = {
-        "When": _date_column(),
+        "When (UTC)": _date_column(),
         "Comparable": st.column_config.TextColumn(
             help="Whether harness lag, other load and CPU steal stayed in bounds."
         ),

@@ -10,6 +10,7 @@ from dashboard import jobs, record_shelf, stories, tables
 from dashboard.job_request import JobRequest
 from dashboard.views import job_cards
 from dashboard.views.choosing import choose
+from dashboard.views.plain_text import plain
 
 if TYPE_CHECKING:
     from dashboard.record_shelf import Shelved
@@ -25,15 +26,15 @@ def show() -> None:
         st.info("No stories are installed; install Tonnage anew to get them.", icon=":material/info:")
         return
     story = known[choose("Story", "story", list(known))]
-    st.subheader(story.name, divider="gray")
-    st.markdown(story.purpose)
-    st.caption(f"Source: {story.source or 'made for Tonnage'} · {_live_words(story)}")
+    st.subheader(story.name)
+    st.markdown(plain(story.purpose))
+    st.caption(f"Source: {plain(story.source or 'made for Tonnage')} · {_live_words(story)}")
     what_if, text = st.columns([5, 6], gap="large")
     with what_if:
         _show_what_if(story)
     with text:
         st.markdown("**The story as written**")
-        st.code(story.text, language="yaml", height=620)
+        st.code(story.text, language="yaml", height=620, wrap_lines=True)
 
 
 def _live_words(story: ShelvedStory) -> str:
@@ -45,16 +46,17 @@ def _show_what_if(story: ShelvedStory) -> None:
     """The form of values to change, and what came of it."""
     st.markdown("**What if …**")
     with st.form(f"what-if-{story.name}"):
-        settings = {knob.path: value for knob in story.knobs if (value := _input(knob)) not in {None, knob.written}}
+        wanted = {knob.path: _input(knob) for knob in story.knobs}
         if not story.knobs:
             st.caption("This story has no count, quota or limit to change; it can be simulated as it is.")
-        if st.form_submit_button("Simulate", type="primary", icon=":material/play_arrow:"):
-            _start(story, {path: str(value) for path, value in settings.items()})
+        is_asked = st.form_submit_button("Simulate", type="primary", icon=":material/play_arrow:")
+    if is_asked:
+        _start(story, stories.changes(story.knobs, wanted))
     job_cards.show_jobs(_jobs_in_address)
     _show_outcome()
 
 
-def _input(knob: Knob) -> str | None:
+def _input(knob: Knob) -> str:
     """The input for one value; returns it as a scenario would write it."""
     if knob.kind == "count":
         return str(st.number_input(knob.words, 1, 10_000, value=int(float(knob.written)), key=knob.path))
@@ -66,6 +68,10 @@ def _input(knob: Knob) -> str | None:
 
 def _start(story: ShelvedStory, settings: dict[str, str]) -> None:
     """Simulate the story as it is and, where values were changed, with them too; both draw the same workload."""
+    problem = stories.complaint(story.name, settings)
+    if problem:
+        st.error(plain(problem), icon=":material/error:")
+        return
     plain = job_cards.submit(JobRequest("simulate", story.name))
     changed = job_cards.submit(JobRequest("simulate", story.name, None, settings)) if settings else None
     if plain:
@@ -80,8 +86,8 @@ def _jobs_in_address() -> list[jobs.Job]:
 
 def _show_outcome() -> None:
     """The headline metrics of the runs that the jobs made, side by side."""
-    made = {shelved.path: shelved for shelved in record_shelf.runs()}
-    runs = [made[job.result] for job in _jobs_in_address() if job.result in made]
+    made = (record_shelf.on_user_shelf(job.result) for job in _jobs_in_address())
+    runs = [run for run in made if run is not None]
     if len(runs) == 2:
         st.table(tables.what_if_rows(_summary(runs[0]), _summary(runs[1])), border="horizontal", hide_index=True)
     elif runs:

@@ -133,7 +133,8 @@ class SimulatedContainer:
         self._processes[program.agent] = process
         adjustment = _CHILD_ADJUSTMENT_RATIO if program.process == "own" else 0.0
         self._bury(self.memory.enter(program.agent, self.profile.agent_memory_bytes, adjustment))
-        self.after(
+        # Forking a process is the supervisor's own work, charged to the container's quota.
+        self.errand(
             self.profile.respawn_s_mean, lambda: process.begin(program, self._finished) if process.alive else None
         )
 

@@ -76,12 +76,17 @@ class SimulatedMachine:
         if container.name in self._containers:
             return answer.succeed(Refused(container.name, "a container of that name is up already"))
         self._starting_count += 1
+        # Starts asked for in the same instant slow each other, so the count is taken at its end.
+        after(self._env, 0, lambda: self._create(container, answer))
+        return answer
+
+    def _create(self, container: Container, answer: simpy.Event) -> None:
+        """Let the engine create and start; how long that takes depends on how many starts are under way."""
         spread = 1 + _START_SPREAD_RATIO * (
             2 * math.sqrt(3) * (Stream(self._seed, container.name, "start").uniform(0) - 0.5)
         )
         start_s = (self._profile.create_s_mean + self._profile.start_s(self._starting_count)) * spread
         after(self._env, start_s, lambda: self._boot(container, start_s, answer))
-        return answer
 
     def _boot(self, container: Container, start_s: float, answer: simpy.Event) -> None:
         """Let PID 1 come up: an interpreter's start is CPU work, charged to the container's own quota."""

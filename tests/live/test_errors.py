@@ -21,18 +21,25 @@ from live.errors import (
 TEXTS: tuple[tuple[Exception, str], ...] = (
     (
         EngineMissing("unix:///nope", "No such file or directory"),
-        "no Docker engine answers at unix:///nope (No such file or directory); start one (`dockerd`, Docker Desktop, "
-        "or `apt-get install docker.io`), or name one with DOCKER_HOST or `docker context use`; simulating needs none",
+        (
+            "no Docker engine answers at unix:///nope (No such file or directory); start one (`dockerd`, "
+            "Docker Desktop, or `apt-get install docker.io`), or name one with DOCKER_HOST or `docker context use`; "
+            "simulating needs none"
+        ),
     ),
     (
         EngineBusy("run ab12 of process 7, since 2026-11-21 10:00:00"),
-        "another live run has the engine: run ab12 of process 7, since 2026-11-21 10:00:00; "
-        "wait for it, or end it, and run again",
+        (
+            "another live run has the engine: run ab12 of process 7, since 2026-11-21 10:00:00; "
+            "wait for it, or end it, and run again"
+        ),
     ),
     (
         EngineRefused("start a container", "no space left on device"),
-        "the engine could not start a container: no space left on device; "
-        "`tonnage doctor` says what stands in the way",
+        (
+            "the engine could not start a container: no space left on device; "
+            "`tonnage doctor` says what stands in the way"
+        ),
     ),
     (
         UnfitStory("burst", "it says `live_able: false`"),

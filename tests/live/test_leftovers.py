@@ -125,7 +125,7 @@ def test_elsewhere_the_lease_decides(yard: Yard) -> None:
 
 
 def test_look_alikes_are_never_touched(yard: Yard) -> None:
-    """A name like ours, labels like ours or half of ours make no leftover, nor does another run's removal reach them."""
+    """A name like ours, labels like ours or half of ours make no leftover, nor are they of a run that is removed."""
     dead = labels_of_the_dead()
     like_ours = {key.replace("io.tonnage", "io.tonnage2"): value for key, value in dead.items()}
     halves = {key: value for key, value in dead.items() if not key.endswith("pid-start")}

@@ -37,7 +37,7 @@ def signs(values: tuple[int, bool, int, int, bool]) -> DeathSigns:
 
 @pytest.mark.parametrize(("values", "expected"), CASES)
 def test_the_verdict_follows_the_signs(values: tuple[int, bool, int, int, bool], expected: str) -> None:
-    """An exit code of 137 alone says nothing; an agent's kill explains the engine's flag; an asked kill explains all."""
+    """Exit code 137 alone says nothing; an agent's kill explains the engine's flag; an asked kill explains all."""
     assert expected == verdict(signs(values))
 
 

@@ -1,0 +1,129 @@
+"""What else uses the machine, told apart from our containers and from the harness."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from live import other_load
+from live.cpu_meters import EngineMeter, HostTimes, container_cpu_s, host_times
+from live.image import worker_image
+from live.other_load import READINGS_MAX, LoadWatch
+
+if TYPE_CHECKING:
+    import docker
+
+BURNING = "while True: pass"
+
+
+class TestSums:
+    """The arithmetic, on counters that are told and not read."""
+
+    @pytest.fixture(autouse=True)
+    def _told_counters(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A host of two cores: ours take half a core, the harness 0.1, others a quarter; 2 % are stolen."""
+        self.now_s = 0.0
+        monkeypatch.setattr(other_load, "INTERVAL_S", 3600.0)
+        monkeypatch.setattr(other_load, "driver_cpu_s", lambda: 0.04 * self.now_s)
+        monkeypatch.setattr(other_load, "container_cpu_s", lambda _: 0.25 * self.now_s)
+        monkeypatch.setattr(other_load, "host_times", self.host_times)
+        monkeypatch.setattr(EngineMeter, "cpu_s", lambda _: 0.06 * self.now_s)
+
+    def host_times(self) -> HostTimes:
+        """The host's counters at the told time."""
+        return HostTimes(busy_s=0.85 * self.now_s, steal_s=0.04 * self.now_s, total_s=2 * self.now_s)
+
+    def watch(self, readings_count: int, step_s: float) -> LoadWatch:
+        """A watch that has read so many times, with two containers up."""
+        watch = LoadWatch(lambda: self.now_s, lambda: ["a", "b"])
+        watch.close()
+        watch._readings.clear()
+        watch._readings_count = 0
+        for number in range(readings_count):
+            self.now_s = number * step_s
+            watch._read()
+        return watch
+
+    def test_others_are_what_remains(self) -> None:
+        """The host's use, less the containers', less the driver's and the engine's, over the span asked for."""
+        load = self.watch(21, 0.5).between(2.0, 7.0)
+
+        assert load is not None
+        assert load.span_s == 5.0
+        assert load.cores_mean == pytest.approx(0.85 - 0.5 - 0.04 - 0.06)
+        assert load.containers_cores_mean == pytest.approx(0.5)
+        assert [load.driver_cores_mean, load.engine_cores_mean] == pytest.approx([0.04, 0.06])
+        assert load.steal_ratio == pytest.approx(0.02)
+
+    def test_a_container_that_went_keeps_what_it_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The counter of a dead container cannot be read any more; what it had used is not other load."""
+        watch = self.watch(3, 1.0)
+        monkeypatch.setattr(watch, "_containers", list)
+        self.now_s = 3.0
+        watch._read()
+
+        assert watch._readings[-1].containers_s == watch._readings[-2].containers_s == 1.0
+
+    def test_a_long_run_is_read_more_coarsely(self) -> None:
+        """The series never outgrows its bound, and its span stays whole."""
+        watch = self.watch(READINGS_MAX * 3, 0.5)
+
+        assert READINGS_MAX / 2 <= len(watch._readings) <= READINGS_MAX
+        for start_s, end_s in ((0.0, self.now_s), (100.0, 130.0), (self.now_s - 30.0, self.now_s)):
+            load = watch.between(start_s, end_s)
+            assert load is not None
+            assert load.span_s == pytest.approx(end_s - start_s, abs=2.0)
+            assert load.containers_cores_mean == pytest.approx(0.5)
+
+    def test_a_span_without_two_readings_is_not_known(self) -> None:
+        """Too short a run says nothing of its load."""
+        assert self.watch(1, 0.5).between(0.0, 1.0) is None
+        assert self.watch(4, 0.5).between(0.9, 1.1) is None
+
+    def test_hidden_containers_are_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the engine's cgroups cannot be read, all of its containers would look like other load."""
+        monkeypatch.setattr(other_load, "container_cpu_s", lambda _: None)
+        watch = self.watch(3, 0.5)
+
+        assert watch.between(0.0, 1.0) is None
+        assert watch.unreadable == "the containers' cgroups cannot be read from this client"
+
+
+def test_the_host_is_read() -> None:
+    """A process that burns a core for half a second shows as at least most of it, on any host."""
+    before = host_times()
+    began_s = time.monotonic()
+    with subprocess.Popen([sys.executable, "-c", BURNING]) as burner:
+        time.sleep(0.6)
+        burner.kill()
+    after = host_times()
+
+    assert after.busy_s - before.busy_s >= 0.3
+    assert after.total_s - before.total_s >= 0.5 * (time.monotonic() - began_s)
+
+
+@pytest.mark.docker
+def test_a_container_is_read_by_its_id(docker_engine: docker.DockerClient) -> None:
+    """A container's CPU is read from the host's cgroups, and is not the engine's."""
+    image = worker_image(docker_engine)
+    made = docker_engine.api.create_container(
+        image, ["-S", "-c", BURNING], entrypoint="/usr/bin/python3", network_disabled=True
+    )["Id"]
+    engine = EngineMeter()
+    try:
+        docker_engine.api.start(made)
+        engine_before_s, before_s = engine.cpu_s(), container_cpu_s(made)
+        time.sleep(1.0)
+        after_s, engine_after_s = container_cpu_s(made), engine.cpu_s()
+    finally:
+        docker_engine.api.remove_container(made, force=True)
+
+    assert before_s is not None
+    assert after_s is not None
+    assert 0.2 <= after_s - before_s <= 1.1
+    assert 0.0 <= engine_after_s - engine_before_s < 0.5
+    assert container_cpu_s(made) is None

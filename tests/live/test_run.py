@@ -1,0 +1,171 @@
+"""A whole run on the engine: its record, and that nothing is left however it ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from live.doctor import mend
+from live.errors import EngineMissing, UnfitStory
+from live.leftovers import find_leftovers, labelled
+from live.run import DockerWorld, replay
+from scenarios import load
+from sim.record import read_record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import docker
+
+    from live.leftovers import Labelled
+    from scenarios import Story
+    from sim.worlds import World
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(90)]
+
+STORY_NAME = "cpu-quota-bursts"
+UP_S_MAX = 30.0
+END_S_MAX = 30.0
+
+RUNNING = """
+import pathlib, sys
+from live.run import replay
+from scenarios import load
+story = load("cpu-quota-bursts", sets=[("duration", "60s")]).story
+replay(story, directory=pathlib.Path(sys.argv[1]), say=lambda text: print(text, flush=True))
+"""
+
+
+def story(duration: str) -> Story:
+    """A story of the library, as long as told, on a host as large as this one."""
+    return load(STORY_NAME, sets=[("duration", duration)]).story
+
+
+def containers_of(client: docker.DockerClient, pid: int) -> list[Labelled]:
+    """What the run of this process has on the engine."""
+    return [thing for thing in labelled(client) if thing.owner_labels and thing.owner_labels.owner.pid == pid]
+
+
+def wait_until_up(client: docker.DockerClient, child: subprocess.Popen[str], record: Path) -> None:
+    """Wait until the child's story is under way and its journal has begun."""
+    deadline_s = time.monotonic() + UP_S_MAX
+    journal = record / "journal.jsonl"
+    while not (containers_of(client, child.pid) and journal.exists() and "window" in journal.read_text()):
+        assert child.poll() is None
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
+
+
+def test_a_run_leaves_a_whole_record(docker_engine: docker.DockerClient, tmp_path: Path) -> None:
+    """Metrics, steps and samples as in the simulated world, and beside them what disturbed the run."""
+    told: list[str] = []
+    world: World = DockerWorld()
+    began_s = time.monotonic()
+
+    outcome = world.run(story("3s"), directory=tmp_path / "run", physics_seed=7, say=told.append)
+
+    took_s = time.monotonic() - began_s
+    record = read_record(tmp_path / "run")
+    assert (outcome.world, world.name) == ("docker", "docker")
+    assert record.ended
+    assert record.scenario["seeds"] == {"workload": outcome_seed(), "physics": 7}
+    assert len(record.steps["index"]) > 10
+    assert set(record.samples["container"]) == {"agents"}
+    assert {metric.name for metric in outcome.metrics} >= {"steps_per_s", "cpu_cores_mean", "throttled_s"}
+    assert [check for check in outcome.checks if not check.ok] == []
+    assert 3.0 < took_s < 30.0
+    assert told
+
+    known = record.provenance
+    assert known["world"] == "docker"
+    assert known["engine"] == docker_engine.info()["ServerVersion"]
+    assert known["worker_image"].startswith("tonnage-worker:")
+    assert known["harness"]["timers_count"] > 0
+    assert 0.0 < known["harness"]["lag_s_p50"] <= known["harness"]["lag_s_p99"] <= known["harness"]["lag_s_max"]
+    assert 0.0 < known["harness"]["driver_cpu_cores"] < 0.5
+    assert 0.0 <= known["other_load"]["steal_ratio"] <= 1.0
+    assert known["other_load"]["cores_mean"] >= 0.0
+    assert (known["comparable"], tuple(known["reasons"])) == (outcome.comparable, outcome.reasons)
+
+
+def outcome_seed() -> int:
+    """The workload seed the story was written with."""
+    return story("3s").seed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_cleans_up(
+    docker_engine: docker.DockerClient, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Ctrl-C and SIGTERM end a run within seconds: nothing is left on the engine, and the record so far is readable."""
+    command = [sys.executable, "-c", RUNNING, str(tmp_path / "run")]
+    with subprocess.Popen(command, text=True, stderr=subprocess.PIPE) as child:
+        wait_until_up(docker_engine, child, tmp_path / "run")
+        time.sleep(1.5)
+        child.send_signal(number)
+        _, said = child.communicate(timeout=END_S_MAX)
+
+    record = read_record(tmp_path / "run")
+    assert said.rstrip().endswith("KeyboardInterrupt")
+    assert containers_of(docker_engine, child.pid) == []
+    assert not record.ended
+    assert record.window is not None
+    assert record.provenance["reasons"] == ["the run did not end"]
+
+
+def test_a_killed_run_is_mended(docker_engine: docker.DockerClient, tmp_path: Path) -> None:
+    """After a `kill -9` the containers end by themselves, the doctor removes them, and the record is readable."""
+    command = [sys.executable, "-c", RUNNING, str(tmp_path / "run")]
+    with subprocess.Popen(command, text=True) as child:
+        wait_until_up(docker_engine, child, tmp_path / "run")
+        time.sleep(2.5)
+        child.kill()
+        child.wait()
+    deadline_s = time.monotonic() + END_S_MAX
+    while any(thing.running for thing in containers_of(docker_engine, child.pid)):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
+
+    left = containers_of(docker_engine, child.pid)
+    found = {thing.engine_id for thing in find_leftovers(docker_engine)}
+    done = mend(docker_engine)
+
+    record = read_record(tmp_path / "run")
+    assert [thing.kind for thing in left] == ["container"]
+    assert {thing.engine_id for thing in left} <= found
+    assert f"removed container {left[0].name}" in done
+    assert containers_of(docker_engine, child.pid) == []
+    assert len(record.samples["at_s"]) >= 1
+
+
+def test_a_story_that_is_not_for_engines_is_refused(docker_engine: docker.DockerClient, tmp_path: Path) -> None:
+    """It is refused before anything is written."""
+    import dataclasses
+
+    unfit = dataclasses.replace(story("3s"), live_able=False)
+
+    with pytest.raises(UnfitStory, match="cpu-quota-bursts cannot run on a Docker engine"):
+        replay(unfit, directory=tmp_path / "run", say=lambda _: None)
+
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_without_an_engine_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No engine, no record: the error says how to get one."""
+    import gc
+
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
+
+    with pytest.raises(EngineMissing):
+        replay(story("3s"), directory=tmp_path / "run", say=lambda _: None)
+
+    gc.collect()
+    assert not (tmp_path / "run").exists()
+    assert json.dumps(str(tmp_path))
