@@ -79,7 +79,7 @@ def _draw_limit(figure: go.Figure, spot: Spot, name: str, limits: Mapping[str, A
     """Draw the container's limit where the series has one."""
     quota, memory = limits.get("cpus_limit"), limits.get("memory_bytes_limit")
     if name == "cpu_cores" and quota:
-        add_limit(figure, spot, float(quota), f"quota {wording.figures(float(quota))} cores")
+        add_limit(figure, spot, float(quota), f"quota {wording.cores(float(quota))}")
     if name == "memory_bytes" and memory:
         add_limit(figure, spot, float(memory) / divisor, f"limit {wording.byte_size(float(memory))}")
 
@@ -111,9 +111,10 @@ def differences(metrics: Sequence[Mapping[str, Any]]) -> go.Figure:
         tickmode="array",
         tickvals=names,
         tickfont={"size": 13},
-        rangemode="normal",
+        range=[-0.7, len(names) - 0.3],
         automargin=True,
         showgrid=False,
+        zeroline=False,
     )
     figure.update_layout(hovermode="closest", margin={"l": 20, "r": 24, "t": 44, "b": 52}, barmode="overlay")
     return figure

@@ -101,10 +101,9 @@ def _carry_out(place: Path, ending: Ending) -> None:
     """Run the command and write down its end."""
     jobs.write_state(place, state="running", text="started")
     request = JobRequest.from_json(json.loads((place / "request.json").read_text(encoding="utf-8")))
+    words = command_line(request, jobs.record_directory(place.name, request.story))
     with (place / "output.json").open("wb") as output, (place / "log.txt").open("wb") as log:
-        command = subprocess.Popen(
-            command_line(request), stdin=subprocess.DEVNULL, stdout=output, stderr=log, cwd=place
-        )
+        command = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=log, cwd=place)
     is_over = _watch(command, place, ending)
     if not is_over:
         _end_group(place)

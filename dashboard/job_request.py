@@ -16,6 +16,7 @@ from dashboard.errors import JobError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 ALLOW_LIVE = "TONNAGE_DASHBOARD_ALLOW_LIVE"
 """The environment variable by which `tonnage dashboard --allow-live` lets jobs use the Docker engine."""
@@ -54,20 +55,20 @@ def is_live_allowed() -> bool:
     return os.environ.get(ALLOW_LIVE) == "1"
 
 
-def command_line(request: JobRequest) -> list[str]:
-    """The arguments that carry a request out; `JobError` where it asks for what a web page may not ask."""
-    _check(request)
+def command_line(request: JobRequest, record: Path) -> list[str]:
+    """The command that carries a request out; a single run is kept in `record`. `JobError` as `check` says."""
+    check(request)
     seed = [] if request.seed is None else ["--seed", str(request.seed)]
     settings = [word for path, value in request.settings.items() for word in ("--set", f"{path}={value}")]
     tonnage = [sys.executable, "-P", "-m", "tonnage"]
     if request.kind == "validate":
         return [*tonnage, "validate", request.story, *settings, "--json"]
     world = "sim" if request.kind == "simulate" else "docker"
-    return [*tonnage, "run", request.story, "--on", world, *seed, *settings, "--json"]
+    return [*tonnage, "run", request.story, "--on", world, *seed, *settings, "--record", str(record), "--json"]
 
 
-def _check(request: JobRequest) -> None:
-    """Refuse whatever is not a shipped story's name with plain values."""
+def check(request: JobRequest) -> None:
+    """Refuse, by `JobError`, whatever is not a shipped story's name with plain values, and live work unasked."""
     if request.kind not in get_args(JobKind):
         raise JobError(f"{request.kind!r} is not a kind of job; there are {', '.join(get_args(JobKind))}")
     if request.kind != "simulate" and not is_live_allowed():

@@ -7,6 +7,7 @@ printed) and `log.txt` (what it said meanwhile). At most `RUNNING_MAX` run at on
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import operator
 import os
@@ -20,14 +21,17 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import psutil
 
 from dashboard import wording
 from dashboard.errors import JobError
-from dashboard.job_request import JobRequest, command_line
-from sim.places import home
+from dashboard.job_request import JobRequest, check
+from sim.places import home, runs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
@@ -65,6 +69,12 @@ class Job:
         return self.state in {"queued", "running"}
 
 
+def record_directory(job_id: str, story: str) -> Path:
+    """Where a job's run is kept: named like any run, and by the job, since two may start in the same second."""
+    day, _, clock = job_id.partition("-")[0].partition("T")
+    return runs() / f"{day}-{clock[:6]}-{story}-{job_id.rpartition('-')[2]}"
+
+
 def folder() -> Path:
     """The directory of all jobs."""
     return home() / "jobs"
@@ -72,7 +82,7 @@ def folder() -> Path:
 
 def submit(request: JobRequest) -> str:
     """Start a job in a process of its own and return its id; `JobError` where it cannot be accepted."""
-    command_line(request)
+    check(request)
     waiting = sum(1 for job in list_jobs() if job.state == "queued")
     if waiting >= WAITING_MAX:
         raise JobError(f"{waiting} jobs are waiting already; wait for some to end, or cancel them")
@@ -110,10 +120,24 @@ def status(job_id: str) -> Job | None:
     if not JOB_ID.fullmatch(job_id) or not place.is_dir():
         return None
     state = read_state(place)
-    if state.get("state") in {"queued", "running"} and _is_gone(state):
-        reason = "the job's process is gone: it was killed, or the machine was started anew"
-        state = write_state(place, state="failed", text="failed", error=reason)
+    if _is_unfinished(state) and _is_gone(state):
+        state = _fail(place)
     return _job(job_id, place, state)
+
+
+def _is_unfinished(state: dict[str, Any]) -> bool:
+    """Whether a state is not a last one."""
+    return state.get("state") in {"queued", "running"}
+
+
+def _fail(place: Path) -> dict[str, Any]:
+    """Write that a job's process is gone, unless it wrote its own last state just before it went."""
+    reason = "the job's process is gone: it was killed, or the machine was started anew"
+    with _locked(place):
+        state = read_state(place)
+        if not _is_unfinished(state):
+            return state
+        return _replace_state(place, state | {"state": "failed", "text": "failed", "error": reason})
 
 
 def _job(job_id: str, place: Path, state: dict[str, Any]) -> Job | None:
@@ -196,13 +220,26 @@ def read_state(place: Path) -> dict[str, Any]:
 
 
 def write_state(place: Path, **changes: object) -> dict[str, Any]:
-    """Change parts of a job's state; a reader sees the old file or the new one, never half of one."""
-    state = {"state": "queued", "progress": None, "pid": None, "pid_start": None, "result": None, "error": None}
-    state |= read_state(place) | changes
-    new = place / f"state.{secrets.token_hex(4)}.new"
-    new.write_text(json.dumps(state), encoding="utf-8")
+    """Change parts of a job's state; what another process changes at the same time is kept."""
+    with _locked(place):
+        return _replace_state(place, read_state(place) | changes)
+
+
+@contextlib.contextmanager
+def _locked(place: Path) -> Iterator[None]:
+    """Keep other processes from changing a job's state meanwhile."""
+    with (place / "state.lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _replace_state(place: Path, state: dict[str, Any]) -> dict[str, Any]:
+    """Write a whole state; a reader sees the old file or the new one, never half of one."""
+    whole = {"state": "queued", "progress": None, "pid": None, "pid_start": None, "result": None, "error": None} | state
+    new = place / "state.new"
+    new.write_text(json.dumps(whole), encoding="utf-8")
     new.replace(place / "state.json")
-    return state
+    return whole
 
 
 def log_lines(job_id: str, lines_max: int = 200) -> list[str]:

@@ -64,6 +64,7 @@ def sheet(panels: Sequence[Panel], columns: int, span_s: float) -> tuple[go.Figu
     )
     _left_align_titles(figure)
     _style(figure, MARGIN_TOP_PX + MARGIN_BOTTOM_PX + plots_height)
+    figure.update_yaxes(rangemode="nonnegative", autorangeoptions={"include": [0]}, nticks=5)
     spots = [Spot(index // columns + 1, index % columns + 1, divisor) for index in range(len(panels))]
     for panel, spot in zip(panels, spots, strict=True):
         figure.update_yaxes(title_text=panel.axis, row=spot.row, col=spot.column)
@@ -98,14 +99,12 @@ def _style(figure: go.Figure, height: int) -> None:
         plot_bgcolor="rgba(0,0,0,0)",
         bargap=0.35,
     )
-    grid = palette.faint(palette.LIMIT, 0.22)
-    figure.update_xaxes(showgrid=False, zeroline=False, showline=True, linecolor=palette.faint(palette.LIMIT, 0.6))
+    figure.update_xaxes(showgrid=False, zeroline=False)
     figure.update_yaxes(
-        gridcolor=grid,
-        zeroline=False,
-        rangemode="nonnegative",
-        autorangeoptions={"include": [0]},
-        nticks=5,
+        gridcolor=palette.faint(palette.LIMIT, 0.22),
+        zeroline=True,
+        zerolinecolor=palette.faint(palette.LIMIT, 0.7),
+        zerolinewidth=1,
         title_standoff=8,
     )
 

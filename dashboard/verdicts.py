@@ -81,11 +81,15 @@ def furthest_words(comparison: Mapping[str, Any]) -> str:
     if not furthest:
         return ""
     where = f" of {furthest['container']}" if furthest.get("container") else ""
+    error = furthest.get("error_ratio")
+    by = "which only one world has" if error is None else f"by {wording.percent(error)}"
     reason = f"; {furthest['reason'].rstrip('.')}" if furthest.get("reason") else ""
-    name = wording.metric_words(furthest["name"])
-    return (
-        f"Furthest off is {name[:1].lower() + name[1:]}{where}, by {wording.percent(furthest['error_ratio'])}{reason}."
-    )
+    return f"Furthest off is {_within_sentence(wording.metric_words(furthest['name']))}{where}, {by}{reason}."
+
+
+def _within_sentence(words: str) -> str:
+    """A name as it stands inside of a sentence: its first letter small, unless it is an acronym."""
+    return words if words[:2].isupper() else words[:1].lower() + words[1:]
 
 
 def _reason_words(comparison: Mapping[str, Any]) -> str:

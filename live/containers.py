@@ -36,7 +36,7 @@ def create(client: docker.DockerClient, image: str, spec: Container, run: RunLab
         stdin_open=True,
         tty=False,
         labels=run.as_labels() | {labels.CONTAINER: spec.name},
-        host_config=client.api.create_host_config(**_limits(spec), **_hardening()),
+        host_config=client.api.create_host_config(**limits(spec), **_hardening()),
     )
     return str(made["Id"])
 
@@ -54,7 +54,7 @@ def update(
     if cpus_limit is not None:
         wanted |= {"cpu_period": CPU_PERIOD_US, "cpu_quota": quota_us(cpus_limit)}
     if memory_bytes_limit is not None:
-        wanted |= {"mem_limit": memory_bytes_limit, "memswap_limit": _swap_limit(spec, memory_bytes_limit)}
+        wanted |= {"mem_limit": memory_bytes_limit, "memswap_limit": swap_limit(spec, memory_bytes_limit)}
     client.api.update_container(container_id, **wanted)
 
 
@@ -63,17 +63,18 @@ def quota_us(cpus_limit: float) -> int:
     return round(cpus_limit * CPU_PERIOD_US)
 
 
-def _limits(spec: Container) -> dict[str, Any]:
-    limits: dict[str, Any] = {"cpu_shares": spec.cpu_shares, "pids_limit": spec.pids_count_limit}
+def limits(spec: Container) -> dict[str, Any]:
+    """A container's limits in the SDK's words; what has none is left to the engine's defaults."""
+    told: dict[str, Any] = {"cpu_shares": spec.cpu_shares, "pids_limit": spec.pids_count_limit}
     if spec.cpus_limit is not None:
-        limits |= {"cpu_period": CPU_PERIOD_US, "cpu_quota": quota_us(spec.cpus_limit)}
+        told |= {"cpu_period": CPU_PERIOD_US, "cpu_quota": quota_us(spec.cpus_limit)}
     if spec.memory_bytes_limit is not None:
-        limits["mem_limit"] = spec.memory_bytes_limit
+        told["mem_limit"] = spec.memory_bytes_limit
     if spec.memory_swap_bytes_limit is not None:
-        limits["memswap_limit"] = spec.memory_swap_bytes_limit
+        told["memswap_limit"] = spec.memory_swap_bytes_limit
     if spec.cpuset_cpus is not None:
-        limits["cpuset_cpus"] = ",".join(str(number) for number in spec.cpuset_cpus)
-    return limits
+        told["cpuset_cpus"] = ",".join(str(number) for number in spec.cpuset_cpus)
+    return told
 
 
 def _hardening() -> dict[str, Any]:
@@ -87,7 +88,8 @@ def _hardening() -> dict[str, Any]:
     }
 
 
-def _swap_limit(spec: Container, memory_bytes_limit: int) -> int:
+def swap_limit(spec: Container, memory_bytes_limit: int) -> int:
+    """The memory-plus-swap limit that goes with a new memory limit; -1 is none."""
     # The engine refuses a memory limit above the memory-plus-swap limit, so both move together:
     # the swap allowance stays what it was, and where none was named it is Docker's default, as much again.
     if spec.memory_swap_bytes_limit is None:

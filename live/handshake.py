@@ -63,18 +63,18 @@ class Greeting:
             ready_s, ready = self._heard.get(timeout=READY_S_MAX)
             if ready is None or ready.get("is") != "ready":
                 return Silent(f"its worker ended before it was ready: {attachment.stderr_tail or 'no word on stderr'}")
-            questions = [self._ask(attachment, number) for number in range(CLOCK_QUESTIONS_COUNT)]
+            answers = [self._ask(attachment, number) for number in range(CLOCK_QUESTIONS_COUNT)]
         except queue.Empty:
             return Silent(f"its worker did not answer within {READY_S_MAX:.0f} s")
-        if None in questions:
+        except EOFError:
             return Silent("its worker ended while it was greeted")
-        round_trip_s, ahead_s = min(question for question in questions if question is not None)
+        round_trip_s, ahead_s = min(answers)
         return Greeted(ready_s, ahead_s if abs(ahead_s) > round_trip_s else 0.0, round_trip_s)
 
-    def _ask(self, attachment: Attachment, number: int) -> tuple[float, float] | None:
+    def _ask(self, attachment: Attachment, number: int) -> tuple[float, float]:
         asked_s = time.monotonic()
         attachment.send(messages.clock(number))
         answered_s, answer = self._heard.get(timeout=ANSWER_S_MAX)
         if answer is None:
-            return None
+            raise EOFError
         return answered_s - asked_s, float(answer["mono"]) - (asked_s + answered_s) / 2

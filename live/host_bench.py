@@ -47,8 +47,6 @@ OOM_KILLS_COUNT = 5
 OOM_LEAD_S = 0.05
 SPAWNS_COUNT = 8
 
-Measuring = "Generator[simpy.Event, Any, dict[str, float]]"
-
 
 @dataclass(slots=True)
 class Collected:
@@ -99,6 +97,11 @@ class HostBench:
         self._env = env
         self._machine = machine
         self._collected = collected
+
+    @property
+    def now_s(self) -> float:
+        """The run's clock."""
+        return float(self._env.now)
 
     # Life of containers.
 

@@ -6,6 +6,7 @@ import platform
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from live.comparable import OTHER_LOAD_CORES_MAX
 from live.host_bench import (
     AGENTS_COUNT,
     IDLE_S,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     import docker
     import simpy
 
-    from live.run import Held
+    from live.run import Held, Stage
 
     Say = Callable[[str], None]
     Measured = dict[str, float]
@@ -64,7 +65,7 @@ def measure_host(client: docker.DockerClient, say: Say) -> HostProfile:
         with staged(engine, story, collected, say) as stage:
             bench = HostBench(stage.env, stage.machine, collected)
             measured: Any = stage.env.run(until=stage.env.process(_measure(bench, say)))
-        return _profile(engine, measured)
+        return _profile(engine, measured, _noise(stage, measured["quiet_from_s"], say))
 
 
 def _measure(bench: HostBench, say: Say) -> Generator[simpy.Event, Any, dict[str, Any]]:
@@ -75,6 +76,7 @@ def _measure(bench: HostBench, say: Say) -> Generator[simpy.Event, Any, dict[str
         starts[count] = yield from bench.starts(count, rounds)
     say("memory and CPU of the worker")
     yield from bench.up("quiet")
+    quiet_from_s = bench.now_s
     found: Measured = yield from bench.idling("quiet")
     found |= yield from bench.memory("quiet")
     found |= yield from bench.steps("quiet", found["sample_cpu_s"])
@@ -86,10 +88,20 @@ def _measure(bench: HostBench, say: Say) -> Generator[simpy.Event, Any, dict[str
     say("running out of memory")
     yield from bench.up("tight", OOM_BYTES_LIMIT)
     found |= yield from bench.oom_kills("tight", found["touch_s"])
-    return {**found, "starts": starts}
+    return {**found, "starts": starts, "quiet_from_s": quiet_from_s}
 
 
-def _profile(engine: Held, found: dict[str, Any]) -> HostProfile:
+def _noise(stage: Stage, quiet_from_s: float, say: Say) -> str:
+    """What else was going on, for the profile; a warning too where it was enough to spoil the figures."""
+    load = stage.watch.between(quiet_from_s, stage.env.now)
+    if load is None:
+        return f"other load not known: {stage.watch.unreadable}"
+    if load.cores_mean > OTHER_LOAD_CORES_MAX:
+        say(f"{load.cores_mean:.2f} cores were busy with something else: measure again when the machine is quiet")
+    return f"other load meanwhile: {load.cores_mean:.2f} cores, {load.steal_ratio:.1%} of the CPU stolen"
+
+
+def _profile(engine: Held, found: dict[str, Any], noise: str) -> HostProfile:
     info = engine.info
     starts: dict[int, Measured] = found["starts"]
     create_s = starts[1]["create_s"]
@@ -121,6 +133,7 @@ def _profile(engine: Held, found: dict[str, Any]) -> HostProfile:
         notice_s_mean=found["notice_s"],
         oom_kill_s_mean=found["oom_kill_s"],
         respawn_s_mean=found["respawn_s"],
-        origin=ORIGINS | {name: constant.origin for name, constant in kernel.items()},
+        idle_pull_s_mean=0.0,
+        origin=ORIGINS | {name: constant.origin for name, constant in kernel.items()} | {"measured_at": noise},
         **{name: constant.value_s for name, constant in kernel.items()},
     )

@@ -20,9 +20,17 @@ def measure_and_keep(say: Callable[[str], None]) -> HostProfile:
     with contextlib.closing(connect()) as client:
         # Only here, because it needs the SDK, whose absence `connect` puts into words.
         from live.host_profile import measure_host
+        from live.wake_bench import with_idle_pull
 
         profile = measure_host(client, say)
+    # Kept before the last experiment, which is a run like any other and reads it.
+    _keep(profile)
+    profile = with_idle_pull(profile, say)
+    _keep(profile)
+    return profile
+
+
+def _keep(profile: HostProfile) -> None:
     path = host_profile()
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, profile.to_json())
-    return profile

@@ -65,6 +65,7 @@ class LoadWatch:
         self._readings_count = 0
         self._stride = 1
         self._unreadable = ""
+        self._containers_seen = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="other-load", daemon=True)
         self._thread.start()
@@ -72,6 +73,9 @@ class LoadWatch:
     @property
     def unreadable(self) -> str:
         """Why nothing is known, or nothing where it is."""
+        # One container may have gone just before it was read; if none was ever read, none can be.
+        if self._containers_seen and not self._cpu_s_by_container:
+            return "the containers' cgroups cannot be read from this client"
         return self._unreadable
 
     def close(self) -> None:
@@ -81,7 +85,7 @@ class LoadWatch:
 
     def between(self, start_s: float, end_s: float) -> OtherLoad | None:
         """The load over this span of the run, to the nearest readings; None where it is not known."""
-        if self._unreadable or len(self._readings) < 2:
+        if self.unreadable or len(self._readings) < 2:
             return None
         first = min(self._readings, key=lambda reading: abs(reading.at_s - start_s))
         last = min(self._readings, key=lambda reading: abs(reading.at_s - end_s))
@@ -100,11 +104,10 @@ class LoadWatch:
             self._unreadable = "this client has no /proc to read the host's load from"
             return
         for container_id in self._containers():
+            self._containers_seen = True
             used_s = container_cpu_s(container_id)
             if used_s is not None:
                 self._cpu_s_by_container[container_id] = used_s
-            elif container_id not in self._cpu_s_by_container and not self._cpu_s_by_container:
-                self._unreadable = "the containers' cgroups cannot be read from this client"
         if self._readings_count % self._stride == 0:
             containers_s = sum(self._cpu_s_by_container.values())
             reading = Reading(self._clock(), host, containers_s, driver_cpu_s(), self._engine.cpu_s())

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 SEED_MAX = 2**31 - 1
 PERCENT = "%.1f %%"
+# An ended job keeps its card for so long; after that its run is found in the table. No bare string here: Streamlit would
+# print it on the page.
 RECENT = timedelta(minutes=15)
-"""An ended job keeps its card for so long; after that its run is found in the table."""
 
 
 def show() -> None:

@@ -72,10 +72,10 @@ def _start(story: ShelvedStory, settings: dict[str, str]) -> None:
     if problem:
         st.error(plain(problem), icon=":material/error:")
         return
-    plain = job_cards.submit(JobRequest("simulate", story.name))
+    as_shipped = job_cards.submit(JobRequest("simulate", story.name))
     changed = job_cards.submit(JobRequest("simulate", story.name, None, settings)) if settings else None
-    if plain:
-        st.query_params["job"] = [plain] if changed is None else [plain, changed]
+    if as_shipped:
+        st.query_params["job"] = [as_shipped] if changed is None else [as_shipped, changed]
 
 
 def _jobs_in_address() -> list[jobs.Job]:
@@ -86,8 +86,11 @@ def _jobs_in_address() -> list[jobs.Job]:
 
 def _show_outcome() -> None:
     """The headline metrics of the runs that the jobs made, side by side."""
-    made = (record_shelf.on_user_shelf(job.result) for job in _jobs_in_address())
+    asked = _jobs_in_address()
+    made = [record_shelf.on_user_shelf(job.result) for job in asked]
     runs = [run for run in made if run is not None]
+    if len(runs) < len(asked):
+        return
     if len(runs) == 2:
         st.table(tables.what_if_rows(_summary(runs[0]), _summary(runs[1])), border="horizontal", hide_index=True)
     elif runs:

@@ -21,6 +21,8 @@ class HostProfile:
     """The constants of one machine, in seconds, bytes and cores; `origin` says per constant how it was measured.
 
     `start_s_by_concurrency` maps how many starts were under way at once to the time each took.
+    `idle_pull_s_mean` is how long an idle core takes to fetch a task that waits elsewhere. Zero is a kernel that sees its
+    idle cores when a task wakes; a virtual machine whose halted CPUs count as preempted does not see them.
     `step_cpu_s`, `submit_cpu_s` and `sample_cpu_s` are CPU that the harness itself burns in the container.
     """
 
@@ -36,6 +38,7 @@ class HostProfile:
     period_s: float
     base_slice_s: float
     balance_interval_s: float
+    idle_pull_s_mean: float
     create_s_mean: float
     start_s_by_concurrency: dict[int, float]
     ready_s_mean: float

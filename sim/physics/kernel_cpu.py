@@ -8,6 +8,7 @@ Measured against a real kernel: `docs/agreement.md`. Known to be wrong: `docs/ph
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from sim.physics.cpu import NS_PER_S, CpuCounters, GroupLimits, Task, ns
@@ -27,9 +28,18 @@ class KernelCpu:
     """A host's cores, run as the Linux scheduler runs them; fulfils `sim.physics.cpu.Cpu`."""
 
     def __init__(
-        self, env: simpy.Environment, profile: HostProfile, cores_count: int, phase: Callable[[str], float]
+        self,
+        env: simpy.Environment,
+        profile: HostProfile,
+        cores_count: int,
+        phase: Callable[[str], float],
+        luck: Callable[[int], float],
     ) -> None:
-        """Have `cores_count` idle cores; `phase(name)` is in [0, 1) and says where ticks and periods fall."""
+        """Have `cores_count` idle cores.
+
+        `phase(name)` is in [0, 1) and says where ticks and periods fall; `luck(number)` is in [0, 1) and decides
+        whether an idle core notices, that many ticks on, that there is work elsewhere.
+        """
         self._env = env
         self._profile = profile
         self._phase = phase
@@ -39,6 +49,11 @@ class KernelCpu:
         self._balance_ns = ns(profile.balance_interval_s)
         self._balance_phase_ns = int(phase("balance") * self._balance_ns)
         self._balancing = False
+        # The chance that an idle core fetches a task at a tick; certain where idle cores are seen anyway.
+        self._sees_idle = profile.idle_pull_s_mean == 0
+        self._pull_ratio = 1.0 if self._sees_idle else 1 - math.exp(-profile.tick_s / profile.idle_pull_s_mean)
+        self._luck = luck
+        self._kicks_count = 0
         self._cores = [Core(index) for index in range(cores_count)]
         self._groups: dict[str, Group] = {}
 
@@ -109,9 +124,12 @@ class KernelCpu:
     # Waking and sleeping.
 
     def _choose(self, task: Task, group: Group) -> int:
-        """Pick the core a waking task goes to: its last if idle, then any idle one, then the shortest queue."""
+        """Pick the core a waking task goes to: its last if idle, then any idle one, then the shortest queue.
+
+        Where idle cores are not seen (halted CPUs of a virtual machine), a task stays where it ran last.
+        """
         last = task.core if task.core in group.cores else None
-        if last is not None and self._cores[last].idle:
+        if last is not None and (self._cores[last].idle or not self._sees_idle):
             return last
         for index in group.cores:
             if self._cores[index].idle:
@@ -347,8 +365,11 @@ class KernelCpu:
         self._enqueue(queue.group.queues[target.index], task)
 
     def _kick_idle(self, core: Core) -> None:
-        """At a tick with company, let an idle core pull, as the kernel's tickless balancing does."""
+        """At a tick with company, let an idle core pull, as the kernel's tickless balancing does sooner or later."""
         if core.runnable_count() <= 1:
+            return
+        self._kicks_count += 1
+        if self._luck(self._kicks_count) > self._pull_ratio:
             return
         for other in self._cores:
             if other.idle:

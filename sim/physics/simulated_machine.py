@@ -65,7 +65,11 @@ class SimulatedMachine:
             return FluidCpu(self._env, cores_count)
         seed = self._seed
         return KernelCpu(
-            self._env, self._profile, cores_count, lambda name: Stream(seed, host.name, f"phase/{name}").uniform(0)
+            self._env,
+            self._profile,
+            cores_count,
+            phase=lambda name: Stream(seed, host.name, f"phase/{name}").uniform(0),
+            luck=Stream(seed, host.name, "idle pull").uniform,
         )
 
     # The port.

@@ -53,7 +53,7 @@ def test_this_host_is_measured_in_a_minute(docker_engine: docker.DockerClient) -
     assert {name: value for name, (low, high) in PLAUSIBLE.items() if not low <= (value := values[name]) <= high} == {}
     assert list(profile.start_s_by_concurrency) == [1, 2, 4, 8]
     assert all(0.01 < start_s < 20 for start_s in profile.start_s_by_concurrency.values())
-    unmeasured = {"name", "measured_at", "kernel", "engine", "cgroup_version", "cpus_count", "memory_bytes", "origin"}
+    unmeasured = {"name", "kernel", "engine", "cgroup_version", "cpus_count", "memory_bytes", "origin"}
     assert set(profile.origin) == set(values) - unmeasured
     assert profile_from_json(json.loads(json.dumps(profile.to_json())), "a test") == profile
     ours = this_owner()

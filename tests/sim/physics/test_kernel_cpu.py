@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
+import simpy
 
 from sim.physics.cpu import GroupLimits, Task
 from sim.physics.host_profile import HostProfile, load_profile
@@ -14,11 +15,10 @@ from sim.physics.kernel_cpu import KernelCpu
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import simpy
 
 # The closed forms below are for a kernel without granularity: fine ticks and slices stand in for it.
-FINE = dataclasses.replace(load_profile(None), tick_s=1e-4, slice_s=1e-3, base_slice_s=1e-4)
-REAL = dataclasses.replace(load_profile(None), tick_s=0.004, slice_s=0.005, base_slice_s=0.0014)
+FINE = dataclasses.replace(load_profile(None), idle_pull_s_mean=0.0, tick_s=1e-4, slice_s=1e-3, base_slice_s=1e-4)
+REAL = dataclasses.replace(load_profile(None), idle_pull_s_mean=0.0, tick_s=0.004, slice_s=0.005, base_slice_s=0.0014)
 
 
 def no_phase(_name: str) -> float:
@@ -28,7 +28,7 @@ def no_phase(_name: str) -> float:
 
 def machine(env: simpy.Environment, cores_count: int, profile: HostProfile = FINE) -> KernelCpu:
     """Cores whose ticks and periods begin at time zero."""
-    return KernelCpu(env, profile, cores_count, no_phase)
+    return KernelCpu(env, profile, cores_count, no_phase, lambda _number: 0.5)
 
 
 def burn(env: simpy.Environment, cpu: KernelCpu, demands: list[tuple[str, float]]) -> list[float]:
@@ -115,6 +115,24 @@ def test_woken_tasks_take_idle_cores(env: simpy.Environment) -> None:
     cpu.add_group("a", GroupLimits(None, 1024, None))
 
     assert 0.15 == pytest.approx(max(burn(env, cpu, [("a", 0.1), ("a", 0.1), ("a", 0.1)])), abs=0.01)
+
+
+def test_unseen_idle_core_fetches_work_late(env: simpy.Environment) -> None:
+    """Where halted cores are not seen, a task wakes on its last core beside another, and is fetched ticks later."""
+    unseen = dataclasses.replace(REAL, idle_pull_s_mean=0.004 / 0.9)
+    times = []
+    for profile in (REAL, unseen):
+        clock = simpy.Environment()
+        cpu = machine(clock, 2, profile)
+        cpu.add_group("a", GroupLimits(None, 1024, None))
+        first, second = Task("a"), Task("a")
+        first.core = second.core = 0
+        cpu.run(first, 0.1, lambda: None)
+        cpu.run(second, 0.1, lambda clock=clock: times.append(clock.now))
+        clock.run(until=1)
+
+    assert 0.1 == pytest.approx(times[0])
+    assert 0.101 < times[1] < 0.12
 
 
 def test_cpuset_is_kept(env: simpy.Environment) -> None:

@@ -1,0 +1,109 @@
+"""The first words with a supervisor, spoken over a real socket with a supervisor of the test's own."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from live.attachment import Attachment
+from live.handshake import CLOCK_QUESTIONS_COUNT, Greeted, Greeting, Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STDOUT, STDERR = 1, 2
+
+
+class Supervisor:
+    """The far end of an attachment: answers as told, from a clock of its own."""
+
+    def __init__(self) -> None:
+        """Connect; nothing is said before `answer`."""
+        ours, self._line = socket.socketpair()
+        self.greeting = Greeting()
+        self.attachment = Attachment(ours, "test", self.greeting.hear, self.greeting.end)
+        self._thread: threading.Thread | None = None
+
+    def say(self, message: dict[str, Any]) -> None:
+        """Send a message in a frame."""
+        self.write(STDOUT, json.dumps(message).encode() + b"\n")
+
+    def write(self, stream: int, payload: bytes) -> None:
+        """Send a frame."""
+        self._line.sendall(struct.pack(">BxxxL", stream, len(payload)) + payload)
+
+    def answer(self, ahead_s: float, delays_s: list[float]) -> None:
+        """Be ready, then answer each question after its delay by a clock that is ahead."""
+
+        def serve() -> None:
+            self.say({"is": "ready", "mono": time.monotonic() + ahead_s, "pid": 1, "cgroup": 2})
+            for delay_s in delays_s:
+                asked = json.loads(self._line.recv(1000))
+                time.sleep(delay_s)
+                self.say({"is": "clock", "id": asked["id"], "mono": time.monotonic() + ahead_s})
+            self.hang_up()
+
+        self._thread = threading.Thread(target=serve, daemon=True)
+        self._thread.start()
+
+    def hang_up(self) -> None:
+        """End as a container does."""
+        self._line.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give both ends back."""
+        self.attachment.close()
+        if self._thread is not None:
+            self._thread.join(5.0)
+        self._line.close()
+
+
+@pytest.fixture(name="supervisor")
+def _supervisor() -> Iterator[Supervisor]:
+    supervisor = Supervisor()
+    yield supervisor
+    supervisor.close()
+
+
+def test_the_quickest_answer_sets_the_clock(supervisor: Supervisor) -> None:
+    """A clock that is 100 s ahead is found to within the quickest round trip, however slow the others were."""
+    supervisor.answer(100.0, [0.05, 0.05, 0.0, 0.05, 0.0, 0.05])
+
+    greeted = supervisor.greeting.exchange(supervisor.attachment)
+
+    assert isinstance(greeted, Greeted)
+    assert greeted.round_trip_s_min < 0.04
+    assert greeted.ahead_s == pytest.approx(100.0, abs=greeted.round_trip_s_min)
+
+
+def test_one_clock_is_taken_as_one(supervisor: Supervisor) -> None:
+    """On one machine the offset is none, and not the error of measuring it."""
+    supervisor.answer(0.0, [0.0] * CLOCK_QUESTIONS_COUNT)
+
+    greeted = supervisor.greeting.exchange(supervisor.attachment)
+
+    assert isinstance(greeted, Greeted)
+    assert greeted.ahead_s == 0.0
+
+
+def test_a_worker_that_ends_first_is_told_with_its_last_words(supervisor: Supervisor) -> None:
+    """A start fails with what the worker wrote on stderr."""
+    supervisor.write(STDERR, b"python3: can't open file 'worker'\n")
+    supervisor.hang_up()
+
+    silent = supervisor.greeting.exchange(supervisor.attachment)
+
+    assert silent == Silent("its worker ended before it was ready: python3: can't open file 'worker'")
+
+
+def test_a_worker_that_ends_while_it_is_greeted_is_told(supervisor: Supervisor) -> None:
+    """An end between two questions does not leave the start waiting."""
+    supervisor.answer(0.0, [0.0, 0.0])
+
+    assert supervisor.greeting.exchange(supervisor.attachment) == Silent("its worker ended while it was greeted")
