@@ -12,7 +12,6 @@ demo: .venv/ready  ## Predict one story, hold it against real Docker, and show h
 	@$(bin)/python -m dashboard.demo
 
 test: .venv/ready  ## Run all tests; those that need an engine or a browser say so where there is none.
-	@.ci/get-browser
 	@$(bin)/python -m pytest
 
 check: .venv/ready  ## Lint, format, types, layers and docstrings.

@@ -6,7 +6,6 @@ Exit codes: 0 fits, agrees or fine; 1 does not; 2 bad input; 3 the world is miss
 from __future__ import annotations
 
 import sys
-import traceback
 from typing import TYPE_CHECKING
 
 import typer
@@ -15,13 +14,10 @@ import dashboard.commands
 import live.commands
 import sim.commands
 from live.errors import MissingExtra
-from scenarios.errors import ScenarioError
-from sim.errors import SimError
+from sim.exit_codes import BAD_INPUT, INTERRUPTED, guarded, tell
 
 if TYPE_CHECKING:
     from sim.worlds import World, Worlds
-
-BAD_INPUT, MISSING_WORLD, BUG, INTERRUPTED = 2, 3, 70, 130
 
 
 def simulated_world() -> World:
@@ -65,28 +61,17 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code is returned, and what went wrong is one line on stderr."""
+    return guarded(lambda: _typed(arguments))
+
+
+def _typed(arguments: list[str]) -> object:
+    """Let typer find and run the command; what was typed wrongly is told here."""
     try:
-        code = application()(arguments or ["--help"], prog_name="tonnage", standalone_mode=False)
+        return application()(arguments or ["--help"], prog_name="tonnage", standalone_mode=False)
     except typer.TyperException as problem:
-        return _tell(problem.format_message(), BAD_INPUT)
-    except (typer.Abort, KeyboardInterrupt):
-        code = INTERRUPTED
-    except (ScenarioError, SimError) as problem:
-        return _tell(str(problem), BAD_INPUT)
-    except Exception as problem:  # noqa: BLE001  # The front door is where the last resort belongs.
-        code = getattr(problem, "exit_code", None)
-        if isinstance(code, int):
-            return _tell(str(problem), code)
-        traceback.print_exception(problem)
-        return _tell(f"this is a bug of Tonnage, not of yours: {problem!r}", BUG)
-    if code == INTERRUPTED:
-        return _tell("interrupted; what was recorded so far is kept", INTERRUPTED)
-    return code if isinstance(code, int) else 0
-
-
-def _tell(text: str, code: int) -> int:
-    sys.stderr.write(f"tonnage: {text}\n")
-    return code
+        return tell(problem.format_message(), BAD_INPUT)
+    except typer.Abort:
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

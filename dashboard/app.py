@@ -15,7 +15,8 @@ if str(HERE.parent) not in sys.path:
 
 import streamlit as st  # noqa: E402  (only after the path is mended)
 
-# Icons here, or as the icon of the page, would make each browser ask a font server on the internet for them.
+# The pages below have no icons: Streamlit draws `:material/...:` inside of a page with a font of its own, but the icon
+# of a page is also the browser tab's, and for that each browser would ask a font server on the internet.
 PAGES = [
     st.Page("views/runs.py", title="Runs", default=True),
     st.Page("views/one_run.py", title="One run", url_path="run"),

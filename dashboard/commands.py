@@ -18,19 +18,22 @@ from dashboard.job_request import ALLOW_LIVE
 APP = Path(__file__).with_name("app.py")
 ADDRESS = "127.0.0.1"
 HOST_NAMES = (ADDRESS, "localhost")
-NEEDED = ("streamlit", "plotly")
+NEEDED = ("streamlit", "plotly", "pandas", "psutil")
+CLOSING_S_MAX = 10.0
+"""The server has so long to close its connections when it is asked to end."""
 
 SETTINGS = {
     "server.address": ADDRESS,
     "server.headless": "true",
     "server.fileWatcherType": "none",
     "browser.gatherUsageStats": "false",
+    "runner.magicEnabled": "false",
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "type",
     "logger.hideWelcomeMessage": "true",
     "theme.paddingTop": "2.5rem",
     "theme.light.primaryColor": "#2E6FA8",
-    "theme.dark.primaryColor": "#5AA2DB",
+    "theme.dark.primaryColor": "#2E7EBB",
 }
 """How the server is set up: on this machine only, silent towards the outside, and in the dashboard's own colours."""
 
@@ -94,9 +97,21 @@ def _serve(port: int, *, allow_live: bool) -> int:
     server = subprocess.Popen(server_command(port), env=environment)
     signal.signal(signal.SIGTERM, lambda _number, _frame: server.terminate())
     try:
-        return server.wait()
+        code = server.wait()
     except KeyboardInterrupt:
-        # The terminal's Ctrl-C reached the server too; it needs a moment to close its connections.
-        server.terminate()
+        # Ctrl-C is how the dashboard is ended, so it is no failure; pressed again it must not disturb the closing.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _close(server)
+        return 0
+    # A signal's number is negative here, and 128 more of it in a shell.
+    return code if code >= 0 else 128 - code
+
+
+def _close(server: subprocess.Popen[bytes]) -> None:
+    """End the web server, which gets a moment to close its connections."""
+    server.terminate()
+    try:
+        server.wait(CLOSING_S_MAX)
+    except subprocess.TimeoutExpired:
+        server.kill()
         server.wait()
-        return 130

@@ -24,7 +24,7 @@ RANGE_NAME = "all runs"
 
 SERIES = {
     "cpu_cores": ("CPU used", "cores"),
-    "throttled_cores": ("Standing still, throttled by the quota", "cores"),
+    "throttled_cores": ("Standing still, throttled", "cores"),
     "memory_bytes": ("Memory in use", "bytes"),
     "steps_per_s": ("Steps finished", "steps per s"),
 }

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from dashboard.report import write_report
 from live.engine import connect
-from live.errors import EngineMissing
+from live.errors import EngineBusy, EngineMissing
 from live.measuring import measure_and_keep
 from live.run import DockerWorld
 from scenarios import load
 from sim.commands import say, show
+from sim.exit_codes import guarded
 from sim.physics.host_profile import load_profile, profile_from_json
 from sim.places import SHIPPED_RECORDS, fresh, home, host_profile, validations
 from sim.record import read_record
@@ -58,8 +59,17 @@ def _compared(story: Story, directory: Path) -> Comparison:
     except EngineMissing as missing:
         say(str(missing))
         return _with_recorded(story, directory)
+    try:
+        return _with_engine(story, directory)
+    except EngineBusy as busy:
+        say(str(busy))
+        return _with_recorded(story, directory)
+
+
+def _with_engine(story: Story, directory: Path) -> Comparison:
+    """Run the story for real here, after measuring the host where that was not done yet."""
     if not host_profile().exists():
-        say("this host has no profile yet: measuring its physics constants, about a minute")
+        say("this host has no profile yet: measuring its physics constants, one to two minutes")
         measure_and_keep(say)
     plan = Plan(story, REPEATS, REPLICATIONS, directory, home(), load_profile(host_profile()))
     return validate(plan, DockerWorld(), say)
@@ -84,4 +94,4 @@ def _seconds(window: tuple[float, float] | None) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

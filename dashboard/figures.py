@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dashboard import palette, wording
-from dashboard.panels import Panel, Spot, add_dots, add_limit, add_line, sheet
+from dashboard.panels import Panel, Spot, add_dots, add_limit, add_line, sheet, without_legend
 from dashboard.series import Curve, rate, rows_where
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def container_in_time(record: Record, container: str) -> go.Figure:
         drawing.draw(figure, spot, colour)
     _draw_events(figure, spots[len(drawings) :], happened)
     _shade_outside_window(figure, record, spots[0].axis_unit_s)
-    figure.update_layout(showlegend=False)
+    without_legend(figure)
     return figure
 
 
@@ -85,7 +85,7 @@ def story_in_time(record: Record) -> go.Figure | None:
         add_line(figure, spot, Curve(rows["at_s"], rows["value"]), name=_gauge_panel(name).title, colour=colour)
     # Tokens in hand go below zero where a bucket allows debt.
     figure.update_yaxes(rangemode="tozero")
-    figure.update_layout(showlegend=False)
+    without_legend(figure)
     return figure
 
 
@@ -119,10 +119,10 @@ def _cpu(samples: dict[str, list[Any]], limits: dict[str, Any]) -> list[Drawing]
     if not quota:
         return [Drawing(Panel("CPU used, without a quota", "cores"), used, "CPU used")]
     throttled = rate(times, samples.get("throttled_s", []))
-    limit = (float(quota), f"quota {wording.figures(float(quota))} cores")
+    limit = (float(quota), f"quota {wording.cores(float(quota))}")
     return [
         Drawing(Panel("CPU used, against the quota", "cores"), used, "CPU used", limit=limit),
-        Drawing(Panel("Standing still, throttled by the quota", "cores"), throttled, "throttled"),
+        Drawing(Panel("Standing still, throttled", "cores"), throttled, "throttled"),
     ]
 
 
@@ -178,7 +178,9 @@ def _draw_events(figure: go.Figure, spots: list[Spot], happened: list[dict[str, 
         rows = [row for row in happened if row["what"] == what]
         _mark(figure, spot, [rows[index] for index in _spread(len(rows))], grave=what in GRAVE_EVENTS)
     kinds_count = len({row["what"] for row in happened})
-    figure.update_yaxes(range=[kinds_count - 0.4, -0.6], showgrid=False, automargin=True, row=spot.row, col=spot.column)
+    figure.update_yaxes(
+        range=[kinds_count - 0.4, -0.6], showgrid=False, zeroline=False, automargin=True, row=spot.row, col=spot.column
+    )
     grave = [row for row in happened if row["what"] in GRAVE_EVENTS]
     for index in _spread(len(grave), LINES_MAX):
         at = grave[index]["at_s"] / spot.axis_unit_s

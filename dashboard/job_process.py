@@ -5,6 +5,7 @@ Started by `dashboard.jobs.submit` as `python -m dashboard.job_process ID`, in a
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-POLL_S = 0.2
-CANCEL_GRACE_S = 30.0
+POLL_S = 1.0
+"""A job that looks after itself more often would be load on the machine that it measures."""
+
+CANCEL_GRACE_S = 120.0
 """How long a command may take to clean up after a cancel: a live run has containers to remove."""
 
 DURATION_S_MAX = 6 * 3600.0
@@ -63,27 +66,44 @@ def run(job_id: str) -> None:
     if jobs.read_state(place).get("state") != "queued":
         return
     jobs.write_state(place, pid=os.getpid(), pid_start=psutil.Process().create_time())
-    turn = _wait_for_turn(job_id, ending)
-    if turn is None:
+    request = JobRequest.from_json(json.loads((place / "request.json").read_text(encoding="utf-8")))
+    turns = _wait_for_turns(job_id, ending, count=turns_count(request))
+    if turns is None:
         jobs.write_state(place, state="cancelled", text="cancelled")
         return
-    with turn:
-        _carry_out(place, ending)
+    with turns:
+        _carry_out(place, request, ending)
 
 
-def _wait_for_turn(job_id: str, ending: Ending) -> TextIO | None:
-    """Wait until fewer than `RUNNING_MAX` jobs run and none waits that came before; None if asked to end meanwhile.
+def turns_count(request: JobRequest) -> int:
+    """How many turns a job needs: a simulation one, a live job all there are, so that nothing runs beside it."""
+    return 1 if request.kind == "simulate" else jobs.RUNNING_MAX
+
+
+def _wait_for_turns(job_id: str, ending: Ending, *, count: int) -> contextlib.ExitStack | None:
+    """Wait until so many turns are free and no job waits that came before; None if asked to end meanwhile."""
+    while not ending.is_asked:
+        if not any(job.state == "queued" and job.id < job_id for job in jobs.list_jobs()):
+            turns = _take_turns(count)
+            if turns is not None:
+                return turns
+        time.sleep(POLL_S)
+    return None
+
+
+def _take_turns(count: int) -> contextlib.ExitStack | None:
+    """Take the first free turns in their order; None, and none of them is kept, where there are fewer than asked.
 
     A turn is a locked file: the kernel gives it back in whatever way its holder ends.
     """
-    while not ending.is_asked:
-        if not any(job.state == "queued" and job.id < job_id for job in jobs.list_jobs()):
-            for number in range(jobs.RUNNING_MAX):
-                turn = _lock(jobs.folder() / f"turn-{number}.lock")
-                if turn is not None:
-                    return turn
-        time.sleep(POLL_S)
-    return None
+    with contextlib.ExitStack() as taken:
+        missing_count = count
+        for number in range(jobs.RUNNING_MAX):
+            turn = _lock(jobs.folder() / f"turn-{number}.lock") if missing_count else None
+            if turn is not None:
+                taken.enter_context(turn)
+                missing_count -= 1
+        return None if missing_count else taken.pop_all()
 
 
 def _lock(file: Path) -> TextIO | None:
@@ -97,16 +117,15 @@ def _lock(file: Path) -> TextIO | None:
     return handle
 
 
-def _carry_out(place: Path, ending: Ending) -> None:
+def _carry_out(place: Path, request: JobRequest, ending: Ending) -> None:
     """Run the command and write down its end."""
     jobs.write_state(place, state="running", text="started")
-    request = JobRequest.from_json(json.loads((place / "request.json").read_text(encoding="utf-8")))
     words = command_line(request, jobs.record_directory(place.name, request.story))
     with (place / "output.json").open("wb") as output, (place / "log.txt").open("wb") as log:
         command = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=log, cwd=place)
     is_over = _watch(command, place, ending)
     if not is_over:
-        _end_group(place)
+        _end_group(place, ending)
     if ending.is_asked:
         jobs.write_state(place, state="cancelled", text="cancelled")
     else:
@@ -128,9 +147,12 @@ def _watch(command: subprocess.Popen[bytes], place: Path, ending: Ending) -> boo
     return True
 
 
-def _end_group(place: Path) -> None:
+def _end_group(place: Path, ending: Ending) -> None:
     """End this process and all it started, at once; the state is written before, since nothing follows."""
-    jobs.write_state(place, state="failed", text="failed", error="it did not end in time and was killed")
+    if ending.is_asked:
+        jobs.write_state(place, state="cancelled", text=jobs.KILLED_WORDS)
+    else:
+        jobs.write_state(place, state="failed", text="failed", error="it did not end in time and was killed")
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 

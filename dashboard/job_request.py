@@ -25,9 +25,9 @@ JobKind = Literal["simulate", "run_live", "validate"]
 
 KIND_WORDS = {"simulate": "Simulate", "run_live": "Run on Docker", "validate": "Validate: both worlds, compared"}
 
-STORY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SETTING_PATH = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+){0,9}")
 SETTINGS_MAX = 50
+NAME_SHOWN_MAX = 100
 VALUE_LENGTH_MAX = 100
 
 
@@ -62,19 +62,21 @@ def command_line(request: JobRequest, record: Path) -> list[str]:
     settings = [word for path, value in request.settings.items() for word in ("--set", f"{path}={value}")]
     tonnage = [sys.executable, "-P", "-m", "tonnage"]
     if request.kind == "validate":
-        return [*tonnage, "validate", request.story, *settings, "--json"]
+        return [*tonnage, "validate", request.story, *seed, *settings, "--json"]
     world = "sim" if request.kind == "simulate" else "docker"
     return [*tonnage, "run", request.story, "--on", world, *seed, *settings, "--record", str(record), "--json"]
 
 
 def check(request: JobRequest) -> None:
     """Refuse, by `JobError`, whatever is not a shipped story's name with plain values, and live work unasked."""
+    from scenarios.load import library_names  # `tonnage --help` must not wait for the scenarios.
+
     if request.kind not in get_args(JobKind):
         raise JobError(f"{request.kind!r} is not a kind of job; there are {', '.join(get_args(JobKind))}")
     if request.kind != "simulate" and not is_live_allowed():
         raise JobError("live runs are off; start the dashboard with `tonnage dashboard --allow-live`")
-    if not STORY_NAME.fullmatch(request.story):
-        raise JobError(f"{request.story!r} is not the name of a story; `tonnage library` lists them")
+    if request.story not in library_names():
+        raise JobError(f"{request.story[:NAME_SHOWN_MAX]!r} is not a story that ships; `tonnage library` lists them")
     if len(request.settings) > SETTINGS_MAX:
         raise JobError(f"{len(request.settings)} values are changed; at most {SETTINGS_MAX} can be")
     for path, value in request.settings.items():

@@ -1,7 +1,8 @@
 """The jobs a web page starts: each a folder of small files and a process of its own, which outlives page and server.
 
 `home()/jobs/<id>/` holds `request.json` (what to do), `state.json` (how it goes), `output.json` (what the command
-printed) and `log.txt` (what it said meanwhile). At most `RUNNING_MAX` run at once; the others wait in order.
+printed) and `log.txt` (what it said meanwhile). At most `RUNNING_MAX` run at once, and a live job runs alone, since
+what runs beside it would show in its figures; the others wait in order.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ RUNNING_MAX = 2
 WAITING_MAX = 20
 KEPT_MAX = 100
 """As many ended jobs as are kept; their records stay when a job's own folder goes."""
+
+KILLED_WORDS = "killed before it had cleaned up; `tonnage doctor --fix` removes what it left on the engine"
 
 SPAWN_GRACE = timedelta(seconds=30)
 """A process that has not said that it lives by then never will."""
@@ -131,12 +134,14 @@ def _is_unfinished(state: dict[str, Any]) -> bool:
 
 
 def _fail(place: Path) -> dict[str, Any]:
-    """Write that a job's process is gone, unless it wrote its own last state just before it went."""
+    """Write that a job's process is gone, unless it wrote its own last state just before; it may have been told to."""
     reason = "the job's process is gone: it was killed, or the machine was started anew"
     with _locked(place):
         state = read_state(place)
         if not _is_unfinished(state):
             return state
+        if state.get("cancel_asked"):
+            return _replace_state(place, state | {"state": "cancelled", "text": KILLED_WORDS})
         return _replace_state(place, state | {"state": "failed", "text": "failed", "error": reason})
 
 

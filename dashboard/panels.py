@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 GAP_PX = 58
 MARGIN_TOP_PX = 64
+MARGIN_BARE_PX = 30
 MARGIN_BOTTOM_PX = 52
 
 BAND_RANK = 2_000
@@ -72,6 +73,12 @@ def sheet(panels: Sequence[Panel], columns: int, span_s: float) -> tuple[go.Figu
         if last:
             figure.update_xaxes(title_text=f"run time, {unit}", showticklabels=True, row=spot.row, col=spot.column)
     return figure, spots
+
+
+def without_legend(figure: go.Figure) -> None:
+    """Leave out a sheet's legend and the room it has, where titles say all there is to say."""
+    room_px = MARGIN_TOP_PX - MARGIN_BARE_PX
+    figure.update_layout(showlegend=False, margin_t=MARGIN_BARE_PX, height=figure.layout.height - room_px)
 
 
 def _left_align_titles(figure: go.Figure) -> None:

@@ -173,7 +173,7 @@ def _machine_words(host: Mapping[str, Any]) -> str:
     """A machine in one line: its name, cores and memory."""
     parts = [str(host.get("name", ""))]
     if host.get("cpus_count"):
-        parts.append(f"{wording.figures(float(host['cpus_count']))} cores")
+        parts.append(wording.cores(float(host["cpus_count"])))
     if host.get("memory_bytes"):
         parts.append(wording.byte_size(float(host["memory_bytes"])))
     return ", ".join(filter(None, parts))

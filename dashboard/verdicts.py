@@ -109,7 +109,7 @@ def effort_words(comparison: Mapping[str, Any]) -> str:
         _effort("real", comparison.get("live_count"), comparison.get("seconds_live")),
     ]
     if harness.get("other_load_cores") is not None:
-        parts.append(f"other load {wording.figures(harness['other_load_cores'])} cores")
+        parts.append(f"other load {wording.cores(harness['other_load_cores'])}")
     if harness.get("lag_s_p99") is not None:
         parts.append(f"harness lag {wording.seconds(harness['lag_s_p99'])} at the 99th percentile")
     return " · ".join(filter(None, parts))
@@ -129,7 +129,7 @@ def load_given_words(comparison: Mapping[str, Any]) -> str:
     if not given or given.get("median_error_ratio") is None:
         return ""
     cores = given.get("other_load_cores")
-    load = "unknown" if cores is None else f"{wording.figures(cores)} cores"
+    load = "unknown" if cores is None else wording.cores(cores)
     return (
         f"Told of the other load that was measured ({load}), the model is off by "
         f"{wording.percent(given['median_error_ratio'])} in the middle and {wording.percent(given['p90_error_ratio'])} "

@@ -144,6 +144,11 @@ def seconds(value: float) -> str:
     return f"{figures(value * 1e6)} µs"
 
 
+def cores(value: float) -> str:
+    """An amount of CPU: 0.41 cores, 1 core."""
+    return f"{figures(value)} {'core' if value == 1 else 'cores'}"
+
+
 def byte_size(value: float) -> str:
     """A size in binary units, as Compose counts them: 512 MiB."""
     divisor, unit = byte_unit(abs(value))
@@ -175,7 +180,7 @@ def percent(value: float | None) -> str:
     return f"{number:.0f} %" if number.is_integer() else f"{number:.1f} %" if abs(number) >= 1 else f"{number:.2g} %"
 
 
-WRITERS: dict[str, Callable[[float], str]] = {"s": seconds, "bytes": byte_size, "ratio": percent}
+WRITERS: dict[str, Callable[[float], str]] = {"s": seconds, "bytes": byte_size, "cores": cores, "ratio": percent}
 
 
 def signed_percent(value: float | None) -> str:

@@ -139,6 +139,9 @@ class Attachment:
         # A worker that talks nonsense is hung up on: its stdin closes, it ends, and the engine tells of its death.
         with contextlib.suppress(OSError):
             self._stream.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(queue.Full):
+            # Nothing more will be read, so the writing thread may end; one that has much to write fails by itself.
+            self._sends.put_nowait(None)
         self._on_end()
 
     def _write(self) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from live.lag import LagSummary
     from live.other_load import OtherLoad
+    from sim.record import Table
 
 # About one tick of a 250 Hz kernel: below it the driver reacts within the kernel's own grain.
 LAG_S_P99_MAX = 0.005
@@ -17,6 +18,25 @@ OTHER_LOAD_CORES_MAX = 0.10
 
 # Time the hypervisor took away: within the same 1-3 % that two real runs differ by.
 STEAL_RATIO_MAX = 0.02
+
+
+# A death for memory is the story's own doing and is predicted; any other end unasked is not.
+PREDICTED_CAUSE = "oom"
+
+
+def refusals(events: Table) -> dict[str, str]:
+    """The containers that were refused at the start, and why; refusals of an agent's work are not among them."""
+    rows = zip(events["what"], events["container"], events["agent"], events["detail"], strict=True)
+    return {container: detail for what, container, agent, detail in rows if what == "refused" and agent is None}
+
+
+def failures(events: Table) -> list[str]:
+    """Why the run was not the story's: containers that did not start, or died of what is not predicted."""
+    deaths = zip(events["what"], events["container"], events["detail"], strict=True)
+    reasons = [f"{container} was refused: {why}" for container, why in refusals(events).items()]
+    reasons += [f"{name} died: {cause}" for what, name, cause in deaths if what == "died" and cause != PREDICTED_CAUSE]
+    # One that dies again and again is told once.
+    return list(dict.fromkeys(reasons))
 
 
 def disturbances(lag: LagSummary, load: OtherLoad | None, unreadable: str) -> list[str]:

@@ -13,6 +13,7 @@ from live import containers, messages
 from live.attachment import Attachment, attach
 from live.engine import engine_errors, reason
 from live.engine_events import unix_s
+from live.errors import RunEnded
 from live.handshake import Silent
 from sim.machine import Limited, Refused, Started
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 # How long a dead container's output is waited for, so that nothing it said is lost.
 LAST_WORDS_S_MAX = 1.0
+
+ENDING = "the run is ending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +127,15 @@ class ContainerLife:
         self, coming: LiveContainer, on_created: Callable[[], object], on_message: Callable[[Message], None]
     ) -> Started | Refused:
         if self._closing.is_set():
-            return Refused(coming.name, "the run is ending")
+            return Refused(coming.name, ENDING)
         began_s = self._env.clock()
         coming.container_id = containers.create(self._client, self._image, coming.spec, self._run, coming.number)
         coming.create_s = self._env.clock() - began_s
-        self._env.post(on_created)
+        try:
+            self._env.post(on_created)
+        except RunEnded:
+            # The run may have looked for what it made before the engine had made this; `bring_up` discards it.
+            return Refused(coming.name, ENDING)
         stream = attach(self._client, coming.container_id)
         coming.attachment = Attachment(stream, coming.name, on_message, coming.hear_end)
         began_s = self._env.clock()

@@ -68,6 +68,8 @@ class DockerMachine:
         self._notices = simpy.Store(env)
         self._containers: dict[str, LiveContainer] = {}
         self._by_id: dict[str, LiveContainer] = {}
+        # All that may still have an open line to a worker, those lost with the engine included.
+        self._attached: set[LiveContainer] = set()
         self._engine_lost = False
         self._starts_count = 0
         clock = EngineClock.measured(client, env.clock)
@@ -100,7 +102,7 @@ class DockerMachine:
             container.greeting.end()
         self._env.end()
         self._events.close()
-        for container in tuple(self._by_id.values()):
+        for container in tuple(self._attached):
             if container.attachment is not None:
                 container.attachment.close()
         return remove_run(self._client, self._run.run)
@@ -115,6 +117,7 @@ class DockerMachine:
         self._starts_count += 1
         coming = LiveContainer(container, self._starts_count)
         self._containers[container.name] = coming
+        self._attached.add(coming)
         return self._slowly(
             lambda: self._life.bring_up(
                 coming, lambda: self._created(coming), lambda message: self._post_message(coming, message)
@@ -180,6 +183,7 @@ class DockerMachine:
 
     def _came_up(self, coming: LiveContainer, outcome: object) -> None:
         if not isinstance(outcome, Started):
+            self._attached.discard(coming)
             self._forget(coming)
             return
         coming.state = "up"
@@ -223,7 +227,11 @@ class DockerMachine:
             why = cause(dead.signs(found.exit_code, engine_flag=found.engine_flag))
             self._notices.put(Died(dead.name, why, found.exit_code, found.happened_s, self._env.now))
         # Who asked for the end waits for the removal too; whoever starts the same name anew need not.
-        self._slowly(lambda: self._life.discard(dead), lambda _: dead.end_with(Stopped(dead.name, found.exit_code)))
+        self._slowly(lambda: self._life.discard(dead), lambda _: self._discarded(dead, found.exit_code))
+
+    def _discarded(self, gone: LiveContainer, exit_code: int) -> None:
+        self._attached.discard(gone)
+        gone.end_with(Stopped(gone.name, exit_code))
 
     def _forget(self, gone: LiveContainer) -> None:
         gone.state = "gone"

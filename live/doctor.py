@@ -16,6 +16,7 @@ import psutil
 
 from live import labels, lock
 from live.address_pools import networks_left
+from live.engine import answering
 from live.errors import HOW_TO_GET_AN_ENGINE
 from live.image import REPOSITORY
 from live.leftovers import find_leftovers, labelled, remove
@@ -67,25 +68,27 @@ def findings_without_engine(problem: EngineMissing) -> list[Finding]:
 
 
 def findings(client: docker.DockerClient) -> list[Finding]:
-    """All that was found on this machine and its engine."""
-    info = client.info()
-    return [
-        *_engine(info),
-        *_leftovers(client),
-        *_stale_lock(),
-        *_neighbours(client),
-        _networks(client, info),
-        *_disk(info),
-        *_memory(info),
-        _image(client),
-        _profile(info),
-    ]
+    """All that was found on this machine and its engine; `EngineRefused` where it stops answering meanwhile."""
+    with answering("say what is on it"):
+        info = client.info()
+        return [
+            *_engine(info),
+            *_leftovers(client),
+            *_stale_lock(),
+            *_neighbours(client),
+            _networks(client, info),
+            *_disk(info),
+            *_memory(info),
+            _image(client),
+            _profile(info),
+        ]
 
 
 def mend(client: docker.DockerClient) -> list[str]:
     """Remove what crashed runs left, and the name of a holder that is gone; what was done, one line each."""
-    left = find_leftovers(client)
-    remaining = set(remove(client, left))
+    with answering("remove what crashed runs left"):
+        left = find_leftovers(client)
+        remaining = set(remove(client, left))
     done = [f"removed {thing.kind} {thing.name}" for thing in left if thing.name not in remaining]
     done += [f"could not remove {name}" for name in sorted(remaining)]
     if lock.read_holder() is not None and lock.forget_holder():
@@ -181,7 +184,7 @@ def _image(client: docker.DockerClient) -> Finding:
 
 def _profile(info: dict[str, Any] | None) -> Finding:
     path = places.host_profile()
-    measure = "`tonnage measure-host` takes about half a minute"
+    measure = "`tonnage measure-host` takes one to two minutes"
     if not path.exists():
         return Finding("profile", "note", "this host was not measured; the reference profile is used", measure)
     try:

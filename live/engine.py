@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from live.errors import EngineMissing, MissingExtra
+from live.errors import EngineMissing, EngineRefused, MissingExtra
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import docker
 
 # The longest any one request may take, event and attach streams apart.
@@ -31,15 +34,27 @@ def connect(context: str | None = None) -> docker.DockerClient:
     except ImportError:
         raise MissingExtra("docker") from None
     where = _address(context)
-    try:
-        if context is None:
-            client = docker.from_env(timeout=ENGINE_TIMEOUT_S, max_pool_size=CONNECTIONS_MAX)
-        else:
-            client = docker.DockerClient.from_context(context, timeout=ENGINE_TIMEOUT_S, max_pool_size=CONNECTIONS_MAX)
-        client.ping()
-    except Exception as problem:  # noqa: BLE001  # Whatever the SDK raises on the way to an engine, there is none.
-        raise EngineMissing(where, _root(problem)) from None
+    options: dict[str, Any] = {"timeout": ENGINE_TIMEOUT_S, "max_pool_size": CONNECTIONS_MAX}
+    with contextlib.ExitStack() as unless_it_answers:
+        try:
+            client = (
+                docker.from_env(**options) if context is None else docker.DockerClient.from_context(context, **options)
+            )
+            unless_it_answers.callback(client.close)
+            client.ping()
+        except Exception as problem:  # noqa: BLE001  # Whatever the SDK raises on the way to an engine, there is none.
+            raise EngineMissing(where, _root(problem)) from None
+        unless_it_answers.pop_all()
     return client
+
+
+@contextlib.contextmanager
+def answering(wanted: str) -> Iterator[None]:
+    """Turn an engine that refuses, is slow or is gone in here into `EngineRefused`, with what was wanted of it."""
+    try:
+        yield
+    except engine_errors() as problem:
+        raise EngineRefused(wanted, reason(problem)) from None
 
 
 def reason(problem: BaseException) -> str:

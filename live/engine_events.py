@@ -108,19 +108,25 @@ class EngineEvents:
         with contextlib.suppress(RunEnded):
             with contextlib.suppress(*engine_errors(), ValueError):
                 for raw in self._stream:
-                    self._on_event(self._read(raw))
+                    event = self._read(raw)
+                    if event is not None:
+                        self._on_event(event)
             if not self._closing.is_set():
                 self._on_lost()
 
-    def _read(self, raw: dict[str, Any]) -> EngineEvent:
-        attributes = raw["Actor"]["Attributes"]
-        return EngineEvent(
-            what=raw["Action"],
-            container_id=raw["Actor"]["ID"],
-            happened_s=self._clock.run_s(raw["timeNano"] / 1e9),
-            exit_code=int(attributes.get("exitCode", 0)),
-            signal=attributes.get("signal", ""),
-        )
+    def _read(self, raw: dict[str, Any]) -> EngineEvent | None:
+        """The event in our words; None for what is no event of a container, which engines are free to send."""
+        try:
+            attributes = raw["Actor"].get("Attributes") or {}
+            return EngineEvent(
+                what=raw["Action"],
+                container_id=raw["Actor"]["ID"],
+                happened_s=self._clock.run_s(raw["timeNano"] / 1e9),
+                exit_code=int(attributes.get("exitCode", 0)),
+                signal=attributes.get("signal", ""),
+            )
+        except KeyError:
+            return None
 
 
 def _read_engine_clock(client: docker.DockerClient) -> tuple[float, float]:

@@ -61,11 +61,14 @@ class Greeting:
         """Wait for the supervisor and compare clocks; blocks, so call it in a thread of its own."""
         try:
             ready_s, ready = self._heard.get(timeout=READY_S_MAX)
-            if ready is None or ready.get("is") != "ready":
-                return Silent(f"its worker ended before it was ready: {attachment.stderr_tail or 'no word on stderr'}")
+        except queue.Empty:
+            return Silent(f"its worker was not ready within {READY_S_MAX:.0f} s")
+        if ready is None or ready.get("is") != "ready":
+            return Silent(f"its worker ended before it was ready: {attachment.stderr_tail or 'no word on stderr'}")
+        try:
             answers = [self._ask(attachment, number) for number in range(CLOCK_QUESTIONS_COUNT)]
         except queue.Empty:
-            return Silent(f"its worker did not answer within {READY_S_MAX:.0f} s")
+            return Silent(f"its worker was ready and then did not answer within {ANSWER_S_MAX:.0f} s")
         except EOFError:
             return Silent("its worker ended while it was greeted")
         round_trip_s, ahead_s = min(answers)

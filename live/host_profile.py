@@ -1,4 +1,4 @@
-"""Measures the physics constants of this machine: what `tonnage measure-host` does, in well under a minute."""
+"""Measures the physics constants of this machine: what `tonnage measure-host` does, in one to two minutes."""
 
 from __future__ import annotations
 
@@ -53,6 +53,8 @@ ORIGINS = {
     "wake_s_mean": f"lateness of {SLEEPS_COUNT} sleeps of 5 ms, mean",
     "notice_s_mean": f"step's end on the worker's clock to outcome in the driver, mean of {SUBMITS_COUNT}",
     "oom_kill_s_mean": f"limit reached to loss known in the driver, median of {OOM_KILLS_COUNT}",
+    "background_cores_mean": "not measured yet: the baseline tells",
+    "idle_pull_s_mean": "not measured yet: idle cores are taken as seen",
     "respawn_s_mean": f"an agent's first program less its second, medians of {SPAWNS_COUNT}",
 }
 
@@ -134,6 +136,7 @@ def _profile(engine: Held, found: dict[str, Any], noise: str) -> HostProfile:
         oom_kill_s_mean=found["oom_kill_s"],
         respawn_s_mean=found["respawn_s"],
         idle_pull_s_mean=0.0,
+        background_cores_mean=0.0,
         origin=ORIGINS | {name: constant.origin for name, constant in kernel.items()} | {"measured_at": noise},
         **{name: constant.value_s for name, constant in kernel.items()},
     )

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a live run: the loop stops between two events, and the run is cleaned up.
+"""Ctrl-C, SIGTERM and a closed terminal in a live run: the loop stops between two events, and all is cleaned up.
 
 Raised wherever the program happens to be, KeyboardInterrupt could end inside a process of the story or between
 the creation of a container and its being known. So the signals only wake the loop, and the loop raises.
@@ -16,18 +16,24 @@ if TYPE_CHECKING:
 
     from live.real_time import LiveEnvironment
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextlib.contextmanager
 def interruptible(env: LiveEnvironment) -> Iterator[None]:
-    """Turn the signals into an interrupt of the loop; while it is cleaned up after the loop they do nothing more."""
+    """Turn the signals into an interrupt of the loop; those that are ignored, as under nohup, stay so.
+
+    The clean-up after the loop is not interrupted: a signal that came meanwhile raises KeyboardInterrupt at its end.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, lambda *_: env.interrupt()) for number in SIGNALS}
+    heeded = [number for number in SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, lambda *_: env.interrupt()) for number in heeded}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if env.interrupted:
+        raise KeyboardInterrupt

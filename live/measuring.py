@@ -19,13 +19,13 @@ def measure_and_keep(say: Callable[[str], None]) -> HostProfile:
     """Measure this machine's physics constants and write them down; raises EngineMissing where no engine answers."""
     with contextlib.closing(connect()) as client:
         # Only here, because it needs the SDK, whose absence `connect` puts into words.
+        from live.baseline import with_baseline
         from live.host_profile import measure_host
-        from live.wake_bench import with_idle_pull
 
         profile = measure_host(client, say)
     # Kept before the last experiment, which is a run like any other and reads it.
     _keep(profile)
-    profile = with_idle_pull(profile, say)
+    profile = with_baseline(profile, say)
     _keep(profile)
     return profile
 

@@ -21,6 +21,9 @@ INTERVAL_S = 0.5
 # a long run is read more coarsely, and any span of it can still be asked for.
 READINGS_MAX = 4_096
 
+# A reading this many intervals away from the moment asked for says nothing of it: the thread was held up.
+STALE_INTERVALS_COUNT = 6
+
 
 @dataclass(frozen=True, slots=True)
 class OtherLoad:
@@ -84,18 +87,24 @@ class LoadWatch:
         self._thread.join(timeout=5.0)
 
     def between(self, start_s: float, end_s: float) -> OtherLoad | None:
-        """The load over this span of the run, to the nearest readings; None where it is not known."""
+        """The load over this span of the run, to the nearest readings; None where it is not known or none is near."""
         if self.unreadable or len(self._readings) < 2:
             return None
         first = min(self._readings, key=lambda reading: abs(reading.at_s - start_s))
         last = min(self._readings, key=lambda reading: abs(reading.at_s - end_s))
-        return None if first is last else _load(first, last)
+        away_s = max(abs(first.at_s - start_s), abs(last.at_s - end_s))
+        if first is last or away_s > STALE_INTERVALS_COUNT * INTERVAL_S * self._stride:
+            return None
+        return _load(first, last)
 
     def _watch(self) -> None:
-        while not self._unreadable:
-            self._read()
-            if self._closing.wait(INTERVAL_S):
-                break
+        try:
+            while not self._unreadable:
+                self._read()
+                if self._closing.wait(INTERVAL_S):
+                    break
+        except Exception as problem:  # noqa: BLE001  # Whatever it is, the run goes on and is not comparable.
+            self._unreadable = f"reading it failed ({type(problem).__name__}: {problem})"
 
     def _read(self) -> None:
         try:

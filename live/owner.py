@@ -18,6 +18,8 @@ BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 PID_NAMESPACE_FILE = Path("/proc/self/ns/pid")
 # Place of `starttime` in /proc/<pid>/stat, counted after the command's closing parenthesis (proc(5)).
 START_TICKS_FIELD = 19
+# Dead, and only waiting for its parent to ask how it ended.
+DEAD_STATES = frozenset({"Z", "X"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ def _pid_start(pid: int) -> str | None:
         after_name = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
     except OSError:
         return None
-    return after_name.split()[START_TICKS_FIELD]
+    state, *fields = after_name.split()
+    return None if state in DEAD_STATES else fields[START_TICKS_FIELD - 1]
 
 
 def _pid_start_without_proc(pid: int) -> str | None:

@@ -79,6 +79,11 @@ class LiveEnvironment(simpy.Environment):
         """This process's monotonic clock when the run's clock was zero."""
         return self._epoch_s
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether an interrupt came that the loop has not raised."""
+        return self._interrupted
+
     def clock(self) -> float:
         """The run's clock in seconds, read at this instant; it may be read in any thread."""
         return time.monotonic() - self._epoch_s

@@ -12,9 +12,9 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from live.comparable import disturbances
+from live.comparable import disturbances, failures, refusals
 from live.docker_machine import DockerMachine
-from live.engine import connect
+from live.engine import answering, connect
 from live.errors import EngineRefused, UnfitStory
 from live.image import ImageError, worker_image
 from live.interruption import interruptible
@@ -98,12 +98,14 @@ def replay(story: Story, *, directory: Path | None, physics_seed: int = 0, say: 
                 machine: Machine = stage.machine
                 say(f"running {story.name} on the engine, {story.duration_s:.0f} s")
                 up = perform(as_run.story, machine, stage.env, recorder)
+            _refuse_if_none_started(as_run.story, recorder)
+            judged = _judged(stage, recorder, as_run.reasons)
+            if directory is not None:
+                # Before the record ends, so that none that ended says that its run did not.
+                write_json(directory / "provenance.json", known | judged)
             metrics, goals, checks = conclude(story, recorder, up)
         finally:
             recorder.abandon()
-        judged = _judged(stage, recorder, as_run.reasons)
-        if directory is not None:
-            write_json(directory / "provenance.json", known | judged)
     reasons = tuple(judged["reasons"])
     return Outcome(
         WORLD,
@@ -122,11 +124,13 @@ def replay(story: Story, *, directory: Path | None, physics_seed: int = 0, say: 
 def held(client: docker.DockerClient, say: Say) -> Iterator[Held]:
     """Hold the engine for one run, with a worker image on it."""
     run = secrets.token_hex(4)
-    with live_lock(run, client):
-        left = find_leftovers(client)
+    with contextlib.ExitStack() as until_it_ends:
+        with answering("say what is on it"):
+            until_it_ends.enter_context(live_lock(run, client))
+            left, info = find_leftovers(client), client.info()
         if left:
             say(f"{len(left)} objects of crashed runs lie on the engine; `tonnage doctor --fix` removes them")
-        yield Held(client, run, client.info(), _worker_image(client))
+        yield Held(client, run, info, _worker_image(client))
 
 
 @contextlib.contextmanager
@@ -134,7 +138,8 @@ def staged(engine: Held, story: Story, observer: Observer, say: Say) -> Iterator
     """A machine for the story; everything it made is gone when this is left, however it is left."""
     with _quick_threads(), LiveEnvironment() as env, interruptible(env):
         labels = new_run_labels(engine.run, story.duration_s)
-        machine = DockerMachine(env, engine.client, story, labels, observer, image=engine.image)
+        with answering("tell its time and what happens on it"):
+            machine = DockerMachine(env, engine.client, story, labels, observer, image=engine.image)
         watch = LoadWatch(env.clock, lambda: [container.container_id for container in machine.containers_up])
         try:
             yield Stage(env, machine, watch)
@@ -160,6 +165,13 @@ def _worker_image(client: docker.DockerClient) -> str:
         raise EngineRefused("get a worker image", str(problem)) from None
 
 
+def _refuse_if_none_started(story: Story, recorder: Recorder) -> None:
+    """A story none of whose containers could be started was not run at all."""
+    why = list(refusals(recorder.tables["events"]).values())
+    if why and len(why) == len(story.containers):
+        raise EngineRefused("start the story's containers", why[0])
+
+
 def _known(engine: Held) -> dict[str, Any]:
     """The provenance that is known before the run, worded for a run that does not end."""
     profile = load_profile(places.host_profile())
@@ -176,7 +188,7 @@ def _judged(stage: Stage, recorder: Recorder, reasons: tuple[str, ...]) -> dict[
     """What is known of the harness and its disturbances after the run, and what follows for comparing it."""
     lag = stage.env.lag.summary()
     load = stage.watch.between(*(recorder.window or (0.0, 0.0)))
-    found = [*reasons, *disturbances(lag, load, stage.watch.unreadable)]
+    found = [*reasons, *failures(recorder.tables["events"]), *disturbances(lag, load, stage.watch.unreadable)]
     if stage.machine.engine_lost:
         found.append("the engine was lost")
     return {

@@ -260,17 +260,20 @@ def _rate_limit(story: Story, limit: RateLimit, demands: dict[str, GroupDemand])
 
 
 def _too_large(path: str, limit: RateLimit, takers: list[AgentGroup]) -> Iterator[Advice]:
-    """Warn of single takes that the limit can never grant, where their law has a tail."""
+    """Warn of single takes above what the limit holds: they pass, but not as within it."""
     if not isinstance(limit, RollingWindow) and limit.debt:
         return
-    tokens_max = limit.limit_tokens if isinstance(limit, RollingWindow) else limit.capacity_tokens
+    if isinstance(limit, RollingWindow):
+        tokens_max, passes = limit.limit_tokens, "such a take passes alone, with the window empty"
+    else:
+        tokens_max, passes = limit.capacity_tokens, "such a take passes with the bucket full and leaves it in debt"
     for group in takers:
         takes = [stage for stage in group.stages if isinstance(stage, Take) and stage.rate_limit == limit.name]
         if any(law_max(take.tokens) > tokens_max for take in takes):
             yield Advice(
                 path,
-                f"agents.{group.name} may want more than {show_number(tokens_max)} tokens at once, which it never "
-                "grants: that agent would wait for ever.",
+                f"agents.{group.name} may want more than {show_number(tokens_max)} tokens at once, more than it "
+                f"holds: {passes}.",
             )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from scenarios import units
 from scenarios.fields import CPUS_MIN, MEM_LIMIT_BYTES_MIN, MEMSWAP_UNLIMITED
-from scenarios.laws import law_max, law_mean
+from scenarios.laws import law_mean
 from scenarios.metric_names import METRICS
 from scenarios.wording import closest
 
@@ -108,18 +108,8 @@ def _agents(scenario: Scenario, name: str, group: AgentGroup) -> Iterator[Findin
 def _stage(scenario: Scenario, path: Path, stage: Stage) -> Iterator[Finding]:
     if stage.call is not None:
         yield from _known((*path, "call", "provider"), stage.call.provider, "providers", scenario.providers)
-    if stage.take is None:
-        return
-    yield from _known((*path, "take", "from"), stage.take.from_, "rate_limits", scenario.rate_limits)
-    limit = scenario.rate_limits.get(stage.take.from_)
-    if limit is None or limit.debt:
-        return
-    tokens_max = limit.capacity or limit.limit or 0.0
-    most = law_max(stage.take.tokens)
-    least = most if most < float("inf") else law_mean(stage.take.tokens)
-    if least > tokens_max:
-        must = f"at most {tokens_max:g}, all that {stage.take.from_} can ever grant, or it waits for ever"
-        yield Finding((*path, "take", "tokens"), must, f"{tokens_max:g}")
+    if stage.take is not None:
+        yield from _known((*path, "take", "from"), stage.take.from_, "rate_limits", scenario.rate_limits)
 
 
 def step_s_alone(scenario: Scenario, group: AgentGroup) -> float:

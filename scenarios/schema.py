@@ -273,9 +273,8 @@ class Provider(Entry):
     tokens_per_minute: Tokens | None = Field(
         default=None, description="Tokens beyond this get a 429. Left out: no limit."
     )
-    retry_after: Duration = Field(
-        default=1.0, description="Wait after the first 429; it doubles with each further one."
-    )
+    # As a window, never nothing: a wait of no time would ask again in the same instant.
+    retry_after: Window = Field(default=1.0, description="Wait after the first 429; it doubles with each further one.")
     jitter: Jitter = Field(
         default=0.0, description="Up to this share is added to each wait, so that retries spread out."
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from scenarios.errors import MalformedStoryError, Problem, SetPathError
 from scenarios.wording import closest, one_line, show_path
-from scenarios.yaml_tree import read_tree
+from scenarios.yaml_tree import DEPTH_MAX, read_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,6 +37,8 @@ def _apply(tree: Tree, dotted: str, text: str) -> None:
     steps = dotted.split(".")
     if not all(steps):
         raise _wrong(option, "the path must be names with dots between; write for example --set agents.worker.count=8")
+    if len(steps) > DEPTH_MAX:
+        raise _wrong(option, f"the path is more than {DEPTH_MAX} names deep, and no scenario is")
     here: Any = tree.value
     path: Path = ()
     for step in steps[:-1]:

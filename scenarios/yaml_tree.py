@@ -208,7 +208,9 @@ class _Walk:
                     raise self._error(
                         source, "merges with << what is no mapping; name an anchored mapping: <<: *limits"
                     )
-                yield from self._own_pairs(source)
+                for pair in self._own_pairs(source):
+                    self._count(source, depth)
+                    yield pair
                 yield from self._merged_pairs(source, depth + 1)
 
     def _key(self, node: yaml.Node) -> str:

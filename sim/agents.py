@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from sim.record import Recorder
 
 # A program's length: long enough that handing it over costs nothing, short enough for one line of the wire protocol.
-STEPS_PER_PROGRAM_MAX = 2000
+# Counted in stages, so that a step of many stages does not make the line longer.
+WORKS_PER_PROGRAM_MAX = 4000
+# An agent whose step failed waits at least this long, or a story without think time would stand still in time.
+FAILURE_PAUSE_S_MIN = 0.001
 
 Draw = Callable[[int], Work]
 
@@ -126,7 +129,8 @@ class Agent:
         """Run one long program; the next index and the time the agent is free are returned."""
         steps: list[Step] = []
         left_s = self._shared.until_s - free_s
-        while left_s > 0 and len(steps) < STEPS_PER_PROGRAM_MAX:
+        steps_count_max = max(1, WORKS_PER_PROGRAM_MAX // max(1, len(self._stages)))
+        while left_s > 0 and len(steps) < steps_count_max:
             index = first + len(steps)
             step = self._step(index, None, [draw(index) for draw in self._stages if callable(draw)])
             left_s -= step.think_s + _shortest_s(step)
@@ -159,11 +163,21 @@ class Agent:
                 yield stage.limiter.take(self.name, stage.tokens.value(index))
             elif not (yield from self._call(stage.caller, index, recorder)):
                 recorder.event(self._env.now, "step_failed", self._group.container, self.name, "provider refused")
-                return index + 1, self._env.now
+                return (yield from self._give_up(index, recorder))
             else:
                 work.append(Sleep(stage.caller.latency_s(index)))
         outcome = yield self._submit([self._step(index, self._env.now, work)])
         return self._after(outcome, index + 1, recorder)
+
+    def _give_up(self, index: int, recorder: Recorder) -> Generator[simpy.Event, Any, tuple[int, float]]:
+        """Leave a failed step: give back what it held, and pause as after a kill, so that failing takes time."""
+        free_s = self._env.now + max(self._group.restart_delay_s, FAILURE_PAUSE_S_MIN)
+        if any(isinstance(stage, told.Hold) for stage in self._group.stages):
+            outcome = yield self._submit([Step(index, self._env.now, 0.0, (Release(),), last=False)])
+            if not isinstance(outcome, Finished):
+                return self._after(outcome, index + 1, recorder)
+        yield self._env.timeout(max(0.0, free_s - self._env.now))
+        return index + 1, free_s
 
     def _call(self, caller: Caller, index: int, recorder: Recorder) -> Generator[simpy.Event, Any, bool]:
         """Ask a provider until it lets the call pass; False when the agent gives up."""

@@ -106,15 +106,16 @@ def key_of_story(story: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def load_baseline(home: Path, story_key: str, host_key: str, *, excluding: Path | None = None) -> Baseline:
+def load_baseline(home: Path, story_key: str, host_key: str, *, excluding: Iterable[Path] = ()) -> Baseline:
     """The noise of all earlier comparable real runs of this story on this host; empty where there are none.
 
-    `story_key` is `key_of_story` of the story, `host_key` the host profile's name, `excluding` the validation under
-    way, whose runs the comparison adds itself. A validation that cannot be read is left out: a damaged one must not
-    stop today's.
+    `story_key` is `key_of_story` of the story, `host_key` the host profile's name, `excluding` the validations
+    under way, whose runs the comparison adds itself. A validation that cannot be read is left out: a damaged
+    one must not stop today's.
     """
     directories = sorted((home / "validations").glob("*/"), key=lambda found: found.name, reverse=True)
-    earlier = [found for found in directories if excluding is None or found.resolve() != excluding.resolve()]
+    under_way = {path.resolve() for path in excluding}
+    earlier = [found for found in directories if found.resolve() not in under_way]
     return pool_groups(_comparable_runs(found, story_key, host_key) for found in earlier[:VALIDATIONS_COUNT_MAX])
 
 

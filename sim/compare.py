@@ -36,11 +36,15 @@ LOAD_EXPLAINS_RATIO = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Harness:
-    """How well the real runs could be driven: lag of the run's clock, CPU used by others, time stolen by the host."""
+    """How well the real runs could be driven: lag of the run's clock, CPU used by others, time stolen by the host.
+
+    `harness_cores` is what driver and engine used themselves; it is not part of the other load.
+    """
 
     lag_s_p99: float
     other_load_cores: float
     steal_ratio: float
+    harness_cores: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +158,7 @@ class Comparison:
         if not self.circumstances.comparable or self.median_error_ratio is None:
             return "not comparable"
         enough = (self.equivalent_ratio or 0.0) >= EQUIVALENT_RATIO_MIN
-        apart = any(_far_apart(row) for row in self.physics)
+        apart = any(far_apart(row) for row in self.physics)
         return "agrees" if self._errors_are_small() and enough and not apart else "does not agree"
 
     @property
@@ -289,7 +293,8 @@ def _distance(row: MetricComparison) -> tuple[bool, float]:
     return row.error_ratio is None and row.verdict == "different", row.error_ratio or 0.0
 
 
-def _far_apart(row: MetricComparison) -> bool:
+def far_apart(row: MetricComparison) -> bool:
+    """Whether a metric alone forbids agreement: different, and by more than the bound."""
     if row.verdict != "different":
         return False
     return row.error_ratio is None or row.error_ratio > DIFFERENT_ERROR_RATIO_MAX

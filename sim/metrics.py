@@ -1,7 +1,8 @@
 """Metrics: the named figures a run is judged by, taken from its tables over its window.
 
-The window begins when all containers are ready and lasts the story's `duration`. Counters are read at its two ends
-(interpolated between the nearest samples), gauges are averaged over it. Definitions: `docs/physics.md`, Metrics.
+The window begins `sim.run.SETTLE_S` after all containers are ready and lasts the story's `duration`. Counters are
+read at its two ends (interpolated between the nearest samples), gauges are averaged over it.
+Definitions: `docs/physics.md`, Metrics.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ def _of_container(container: Container, recorder: Recorder, window: tuple[float,
     yield from _latencies(container.name, recorder, window)
     yield metric("oom_kill_count", "count", round(_rise(samples, "oom_kills_count", window)))
     lost = _events(recorder.tables["events"], "lost", container.name, window)
-    yield metric("completion_ratio", "ratio", steps_count / (steps_count + lost) if steps_count + lost else 0.0)
+    if steps_count + lost:
+        yield metric("completion_ratio", "ratio", steps_count / (steps_count + lost))
 
 
 def _latencies(container: str, recorder: Recorder, window: tuple[float, float]) -> Iterator[Metric]:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from sim.physics.host_profile import HostProfile
 
+_ROOT = Path(__file__).parent.parent
+
 
 def provenance(world: str, profile: HostProfile, started_at: datetime) -> dict[str, Any]:
     """The provenance known before a run; a live run adds its harness, its other load and its judgement."""
@@ -42,11 +44,13 @@ def tonnage_version() -> str:
 
 
 def commit() -> str:
-    """The commit of the source tree, or an empty text where there is none (an installed wheel, no git)."""
+    """The commit of the source tree, `-dirty` behind it if files differ; empty in an installed wheel or without git."""
+    if not (_ROOT / ".git").exists():
+        return ""
     try:
         told = subprocess.run(  # A fixed command on our own tree.
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=_ROOT,
             capture_output=True,
             text=True,
             timeout=5,

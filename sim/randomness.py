@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 _NORMAL = NormalDist()
+# The largest draws would round to 1, where a logarithm is 0 and a normal draw has no end.
+_BELOW_ONE = 1 - 2**-53
 # Marsaglia and Tsang accept more than 95 % of candidates, so this bound is never met in practice.
 _GAMMA_TRIES_MAX = 128
 
@@ -40,7 +42,7 @@ class Stream:
         z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
         z ^= z >> 31
-        return ((z >> 11) + 0.5) / (1 << 53)
+        return min(((z >> 11) + 0.5) / (1 << 53), _BELOW_ONE)
 
 
 class LawStream:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import os
-import time
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from itertools import compress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from scenarios.story_json import story_to_json
@@ -33,10 +34,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "events": ("at_s", "what", "container", "agent", "detail"),
     "gauges": ("at_s", "name", "value"),
 }
-# Past this many, every second step row is dropped and from then on every second one kept, and so on: memory stays
-# bounded and what is left is an even sample. Counts and sums are kept exactly beside it.
+# Past this many, every agent's steps of odd index are dropped, then all but every fourth, and so on: memory stays
+# bounded and what is left is an even sample of each agent. Counts and sums are kept exactly beside it.
 STEPS_COUNT_MAX = 200_000
-_FLUSH_INTERVAL_S = 1.0
 
 Table = dict[str, list[Any]]
 
@@ -63,12 +63,12 @@ class Recorder:
         self.totals: dict[str, StepTotals] = {}
         self._directory = directory
         self._journal: TextIO | None = None
-        self._flushed_at = 0.0
         self._parts: dict[str, StepDone] = {}
         self._stride = 1
-        self._steps_seen = 0
         if directory is not None:
-            self._journal = (directory / JOURNAL).open("w", encoding="utf-8")
+            with _writing(directory):
+                # Each line goes out at once: a kill between rare rows must not cost the last of them.
+                self._journal = (directory / JOURNAL).open("w", encoding="utf-8", buffering=1)
 
     # What is recorded.
 
@@ -78,7 +78,8 @@ class Recorder:
         if not done.last:
             self._parts[done.agent] = done
             return
-        self._row("steps", {name: getattr(done, name) for name in COLUMNS["steps"]}, keep=self._keeps_step())
+        if self._keeps(done):
+            self._row("steps", {name: getattr(done, name) for name in COLUMNS["steps"]})
         self._count(done)
 
     def sample(self, sample: Sample) -> None:
@@ -117,13 +118,6 @@ class Recorder:
 
     # How.
 
-    def _flush(self) -> None:
-        """Make the journal readable up to now, at most once a second."""
-        now = time.monotonic()
-        if self._journal is not None and now - self._flushed_at >= _FLUSH_INTERVAL_S:
-            self._journal.flush()
-            self._flushed_at = now
-
     def _joined(self, done: StepDone) -> StepDone:
         """Add the earlier parts of a step to this one."""
         part = self._parts.pop(done.agent, None)
@@ -141,14 +135,15 @@ class Recorder:
             last=done.last,
         )
 
-    def _keeps_step(self) -> bool:
+    def _keeps(self, done: StepDone) -> bool:
+        """Whether a step's row is kept; where the table is full, it is thinned first."""
         table = self.tables["steps"]
         if len(table["index"]) >= STEPS_COUNT_MAX:
-            for column in table.values():
-                del column[1::2]
             self._stride *= 2
-        self._steps_seen += 1
-        return (self._steps_seen - 1) % self._stride == 0
+            kept = [index % self._stride == 0 for index in table["index"]]
+            for column in table.values():
+                column[:] = compress(column, kept)
+        return done.index % self._stride == 0
 
     def _count(self, done: StepDone) -> None:
         if self.window is None or not self.window[0] <= done.finish_s <= self.window[1]:
@@ -158,17 +153,15 @@ class Recorder:
         totals.latency_s_sum += done.latency_s
         totals.cpu_wait_s_sum += done.cpu_wait_s
 
-    def _row(self, table: str, row: dict[str, Any], *, keep: bool = True) -> None:
-        if keep:
-            columns = self.tables[table]
-            for name, value in row.items():
-                columns[name].append(value)
+    def _row(self, table: str, row: dict[str, Any]) -> None:
+        columns = self.tables[table]
+        for name, value in row.items():
+            columns[name].append(value)
         self._write({"row": table[:-1], **row})
 
     def _write(self, row: dict[str, Any]) -> None:
         if self._journal is not None:
             self._journal.write(json.dumps(row, separators=(",", ":")) + "\n")
-            self._flush()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,18 +211,26 @@ def begin_record(directory: Path, story: Story, physics: Mapping[str, Any], seed
     """Make a record's directory and write what is known before the run; RecordError if it holds a record already."""
     if (directory / "scenario.json").exists():
         raise RecordError(str(directory), "holds a record already; name another directory")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        told = problem.strerror or str(problem)
-        raise RecordError(str(directory), f"cannot be made ({told}); name another with --record") from None
     data = {
         "schema_version": SCHEMA_VERSION,
         "story": story_to_json(story),
         "physics": dict(physics),
         "seeds": dict(seeds),
     }
-    write_json(directory / "scenario.json", data)
+    with _writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        write_json(directory / "scenario.json", data)
+
+
+@contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a RecordError that names the two ways to say where records go."""
+    try:
+        yield
+    except OSError as problem:
+        told = problem.strerror or str(problem)
+        cure = "name another place with --record or TONNAGE_HOME"
+        raise RecordError(str(directory), f"cannot be written ({told}); {cure}") from None
 
 
 def read_record(path: Path) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,28 @@ from sim.record import Record, Recorder, StepTotals, read_record
 from sim.run import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from scenarios.story import Story
 
 
+@contextmanager
+def _undamaged(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with hand-edited JSON of the right syntax into a RecordError."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise RecordError(str(path), f"is damaged ({type(problem).__name__}: {problem})") from None
+
+
 def recall(path: Path) -> Outcome:
     """The outcome of one recorded run; of a run that was killed, the metrics up to its last second."""
-    record = read_record(path)
+    with _undamaged(path):
+        return _outcome(read_record(path), path)
+
+
+def _outcome(record: Record, path: Path) -> Outcome:
     told = record.provenance
     if record.ended:
         metrics = tuple(Metric(**row) for row in record.summary["metrics"])
@@ -60,7 +75,8 @@ def recall_all(path: Path) -> list[Outcome]:
 def story_of(path: Path) -> Story:
     """The story a record or a validation was made of."""
     inside = path if (path / "scenario.json").exists() else path / "live-1"
-    return story_from_json(read_record(inside).story)
+    with _undamaged(inside):
+        return story_from_json(read_record(inside).story)
 
 
 def compare_recorded(first: Path, second: Path, home: Path) -> Comparison:
@@ -73,8 +89,10 @@ def compare_recorded(first: Path, second: Path, home: Path) -> Comparison:
     if story != theirs:
         told = f"{first} holds {story.name}, {second} holds {theirs.name} or the same with other values or another seed"
         raise RequestError(f"{told}; compare records of one story")
-    host = read_record(real[0].record or first).provenance.get("host", {})
-    baseline = load_baseline(home, key_of_story(story_to_json(story)), str(host.get("name", "")), excluding=first)
+    with _undamaged(first):
+        host = str(read_record(real[0].record or first).provenance.get("host", {}).get("name", ""))
+    compared = (first, first.parent, second, second.parent)
+    baseline = load_baseline(home, key_of_story(story_to_json(story)), host, excluding=compared)
     comparison = compare(
         [run.metrics for run in real], [run.metrics for run in other], baseline=baseline, headline=story.headline
     )
@@ -118,4 +136,5 @@ def harness_of(told: dict[str, Any]) -> Harness | None:
     harness, load = told.get("harness"), told.get("other_load")
     if not harness or not load:
         return None
-    return Harness(harness["lag_s_p99"], load["cores_mean"], load["steal_ratio"])
+    own = harness.get("driver_cpu_cores", 0.0) + harness.get("engine_cpu_cores", 0.0)
+    return Harness(harness["lag_s_p99"], load["cores_mean"], load["steal_ratio"], own)

@@ -62,6 +62,9 @@ GAP = "  "
 
 SECONDS_MINUTES_FROM = 180.0
 
+# Figures are published from this many real runs on; fewer seldom decide anything.
+REPEATS_PUBLISHED_COUNT = 8
+
 
 def comparison_text(comparison: Comparison, *, full: bool = False) -> str:
     """The whole answer, lines joined by newlines and none at the end.
@@ -210,7 +213,8 @@ def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
 def _ending(comparison: Comparison) -> list[str]:
     lines = [_verdict_line(comparison)]
     if comparison.open:
-        lines.append("nothing is different, but too much is undecided: more real runs (`--repeats 8`) would tell")
+        more = max(REPEATS_PUBLISHED_COUNT, 2 * comparison.live_count)
+        lines.append(f"nothing is different, but too much is undecided: more real runs (`--repeats {more}`) would tell")
     furthest = comparison.furthest
     if furthest is not None and furthest.error_ratio != 0.0:
         where = f" of {furthest.container}" if furthest.container else ""
@@ -221,8 +225,9 @@ def _ending(comparison: Comparison) -> list[str]:
         load = f" of {told.harness.other_load_cores:.2f} cores" if told.harness else ""
         lines.append(f"given the measured other load{load}: {_figures(told.load_given)}")
     if told.changed_ratios:
-        changes = ", ".join(f"{one.name} {_digits(one.full)} -> {_digits(one.shrunk)}" for one in told.changed_ratios)
-        lines.append(f"this is the shrunk story, not the full-size one; shrinking changed: {changes}")
+        lines.append("this is the shrunk story, not the full-size one; shrinking changed:")
+        width = max(len(one.name) for one in told.changed_ratios)
+        lines += [f"  {one.name:<{width}}  {_digits(one.full)} -> {_digits(one.shrunk)}" for one in told.changed_ratios]
     lines += [_control_line(one.name, one.detail, caught=one.caught) for one in told.negative_controls]
     return lines
 

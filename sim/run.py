@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 SETTLE_S = 1.0
 # After the story's end, steps under way may finish and be reported for so long; then the containers are stopped.
 DRAIN_S = 2.0
+# A machine that does not answer a question within this time is taken not to answer at all: no run waits for ever.
+ANSWER_S_MAX = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,22 @@ class Performance:
         self._recorder.begin_window(begin_s, begin_s + self._story.duration_s)
         yield from self._sample_all()
         lives = self._let_live(begin_s + self._story.duration_s)
-        yield self._env.timeout(begin_s + self._story.duration_s - self._env.now)
+        yield self._env.timeout(max(0.0, begin_s + self._story.duration_s - self._env.now))
         yield from self._sample_all()
         self._note_shared()
         yield self._env.any_of([self._env.all_of(lives), self._env.timeout(DRAIN_S)])
-        yield self._env.all_of([self._machine.stop(name) for name in sorted(self._up)])
+        grace_s = max((container.stop_grace_s for container in self._story.containers), default=0.0)
+        yield from self._answers([self._machine.stop(name) for name in sorted(self._up)], grace_s)
+
+    def _answers(
+        self, asked: list[simpy.Event], extra_s: float = 0.0
+    ) -> Generator[simpy.Event, Any, list[simpy.Event]]:
+        """Wait for the answers of the machine, but not for ever; those that came are returned."""
+        yield self._env.any_of([self._env.all_of(asked), self._env.timeout(ANSWER_S_MAX + extra_s)])
+        missing = sum(not event.triggered for event in asked)
+        if missing:
+            self._recorder.event(self._env.now, "unanswered", None, None, f"{missing} of {len(asked)} questions")
+        return [event for event in asked if event.triggered]
 
     def _start(self) -> Generator[simpy.Event, Any, None]:
         started_s = self._env.now
@@ -125,9 +138,8 @@ class Performance:
                 self._recorder.event(notice.happened_s, "process_killed", notice.container, notice.agent, notice.cause)
 
     def _sample_all(self) -> Generator[simpy.Event, Any, None]:
-        answers = [self._machine.sample(name) for name in sorted(self._up - self._lost)]
-        yield self._env.all_of(answers)
-        for answer in answers:
+        asked = [self._machine.sample(name) for name in sorted(self._up - self._lost)]
+        for answer in (yield from self._answers(asked)):
             if isinstance(answer.value, Sample):
                 self._recorder.sample(answer.value)
 
@@ -194,12 +206,16 @@ def simulate(  # The one composition of the simulated world.
     profile: HostProfile,
     physics_seed: int = 0,
     variant: Variant = "kernel",
-    other_load_cores: float = 0.0,
+    other_load_cores: float | None = None,
     directory: Path | None = None,
 ) -> Outcome:
-    """Run a story in virtual time; with `directory`, its record is kept there."""
+    """Run a story in virtual time; with `directory`, its record is kept there.
+
+    `other_load_cores` is load on each host that is not the story's; None is what the host profile says of its own.
+    """
+    load_cores = profile.background_cores_mean if other_load_cores is None else other_load_cores
     if directory is not None:
-        physics = {"profile": profile.to_json(), "variant": variant, "other_load_cores": other_load_cores}
+        physics = {"profile": profile.to_json(), "variant": variant, "other_load_cores": load_cores}
         begin_record(directory, story, physics, {"workload": story.seed, "physics": physics_seed})
         write_json(directory / "provenance.json", provenance("sim", profile, datetime.now(UTC)))
     recorder = Recorder(directory)
@@ -211,7 +227,7 @@ def simulate(  # The one composition of the simulated world.
         profile=profile,
         physics_seed=physics_seed,
         variant=variant,
-        other_load_cores=other_load_cores,
+        other_load_cores=load_cores,
     )
     try:
         up = perform(story, machine, env, recorder)

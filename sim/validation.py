@@ -15,7 +15,7 @@ from scenarios.scale import changed_ratios, shrink
 from scenarios.story_json import story_to_json
 from sim.bands import BandRun, bands
 from sim.baseline import Baseline, key_of_story, load_baseline
-from sim.compare import ChangedRatio, Circumstances, Comparison, Harness, NegativeControl, compare
+from sim.compare import ChangedRatio, Circumstances, Comparison, Harness, NegativeControl, compare, far_apart
 from sim.physics.variant import BROKEN, Variant
 from sim.record import write_json
 from sim.run import Outcome, simulate
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scenarios.story import Story
+    from sim.agreement import MetricComparison
     from sim.physics.host_profile import HostProfile
     from sim.worlds import Say, World
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 REPEATED_RUNS_MAX = 3
 # Physics seeds of a control: enough to see a difference of a tenth.
 CONTROL_REPLICATIONS = 10
+# Fewer real runs than this say nothing about noise, so an interrupted validation with fewer is not judged.
+RUNS_COUNT_MIN = 2
+PROGRESS_INTERVAL_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +54,15 @@ def validate(plan: Plan, world: World, say: Say) -> Comparison:
     """Run both worlds and compare them; everything is kept in the plan's directory."""
     small = shrink(plan.story)
     began = time.monotonic()
-    real = _real_runs(plan, small, world, say)
-    seconds_live = time.monotonic() - began
-    return judge(plan, small, real, seconds_live, say)
+    real: list[Outcome] = []
+    try:
+        _run_for_real(plan, small, world, real, say)
+    except KeyboardInterrupt:
+        if len(real) >= RUNS_COUNT_MIN:
+            judge(plan, small, real, time.monotonic() - began, say)
+            say(f"interrupted; what the {len(real)} real runs so far came to is kept in {plan.directory}")
+        raise
+    return judge(plan, small, real, time.monotonic() - began, say)
 
 
 def judge(plan: Plan, small: Story, real: Sequence[Outcome], seconds_live: float, say: Say) -> Comparison:
@@ -60,20 +70,21 @@ def judge(plan: Plan, small: Story, real: Sequence[Outcome], seconds_live: float
     plan.directory.mkdir(parents=True, exist_ok=True)
     say(f"simulating {small.name} {plan.replications_count} times")
     began = time.monotonic()
-    blind = _simulations(plan, small, plan.replications_count, first=plan.directory / "sim-1")
+    blind = _simulations(plan, small, plan.replications_count, say, first=plan.directory / "sim-1")
     seconds_simulated = time.monotonic() - began
     used = [run for run in real if run.comparable] or list(real)
     baseline = _baseline(plan, small)
     comparison = _compare(used, blind, baseline, small)
     harness = _harness(used)
-    load = harness.other_load_cores if harness else 0.0
-    say(f"simulating with the measured other load of {load:.2f} cores, and with broken physics")
-    given = _compare(used, _simulations(plan, small, plan.replications_count, load=load), baseline, small)
+    load = harness.other_load_cores + harness.harness_cores if harness else 0.0
+    say(f"simulating with the measured other load of {load:.2f} cores")
+    given = _compare(used, _simulations(plan, small, plan.replications_count, say, load=load), baseline, small)
+    say("simulating with broken physics, which must be caught")
     circumstances = Circumstances(
         kind="validation",
         scenario=small.name,
-        comparable=all(run.comparable for run in used),
-        reasons=tuple(dict.fromkeys(reason for run in used for reason in run.reasons)),
+        comparable=all(run.comparable for run in used) and not _broken_laws(used),
+        reasons=tuple(dict.fromkeys([*(reason for run in used for reason in run.reasons), *_broken_laws(used)])),
         load_given=given,
         live_runs=tuple(str(run.record) for run in used),
         seconds_simulated=seconds_simulated,
@@ -82,7 +93,7 @@ def judge(plan: Plan, small: Story, real: Sequence[Outcome], seconds_live: float
         changed_ratios=tuple(
             ChangedRatio(ratio.name, ratio.full, ratio.shrunk) for ratio in changed_ratios(plan.story, small)
         ),
-        negative_controls=tuple(_controls(plan, small, used, baseline)),
+        negative_controls=tuple(_controls(plan, small, used, baseline, comparison, say)),
     )
     comparison = replace(comparison, circumstances=circumstances)
     write_json(plan.directory / "comparison.json", comparison.to_json())
@@ -93,9 +104,13 @@ def judge(plan: Plan, small: Story, real: Sequence[Outcome], seconds_live: float
     return comparison
 
 
-def _real_runs(plan: Plan, small: Story, world: World, say: Say) -> list[Outcome]:
-    """Run the story for real as often as asked, and again where a run was disturbed."""
-    runs: list[Outcome] = []
+def _broken_laws(real: Sequence[Outcome]) -> list[str]:
+    """The invariants that real runs broke: a world that does not work as described is no judge."""
+    return [f"law broken: {check.name}: {check.detail}" for run in real for check in run.checks if not check.ok]
+
+
+def _run_for_real(plan: Plan, small: Story, world: World, runs: list[Outcome], say: Say) -> None:
+    """Run the story for real as often as asked, and again where a run was disturbed; outcomes go into `runs`."""
     wanted, made = plan.repeats_count, 0
     while made < wanted:
         made += 1
@@ -105,37 +120,43 @@ def _real_runs(plan: Plan, small: Story, world: World, say: Say) -> list[Outcome
         if not run.comparable and wanted < plan.repeats_count + REPEATED_RUNS_MAX:
             say(f"that run was disturbed ({run.reasons[0]}); it will be made again")
             wanted += 1
-    return runs
 
 
 def _simulations(
     plan: Plan,
     small: Story,
     count: int,
+    say: Say,
     *,
-    load: float = 0.0,
+    load: float | None = None,
     variant: Variant = "kernel",
     first: Path | None = None,
 ) -> list[Outcome]:
     """Simulate with so many physics seeds; the record of the first is kept where `first` says."""
-    return [
-        simulate(
-            small,
-            profile=plan.profile,
-            physics_seed=seed,
-            variant=variant,
-            other_load_cores=load,
-            directory=first if seed == 1 else None,
+    outcomes = []
+    told_at = time.monotonic()
+    for seed in range(1, count + 1):
+        if time.monotonic() - told_at > PROGRESS_INTERVAL_S:
+            say(f"simulation {seed} of {count}")
+            told_at = time.monotonic()
+        outcomes.append(
+            simulate(
+                small,
+                profile=plan.profile,
+                physics_seed=seed,
+                variant=variant,
+                other_load_cores=load,
+                directory=first if seed == 1 else None,
+            )
         )
-        for seed in range(1, count + 1)
-    ]
+    return outcomes
 
 
 def _baseline(plan: Plan, small: Story) -> Baseline | None:
     """The noise of earlier real runs of this story on this host."""
     if plan.home is None:
         return None
-    return load_baseline(plan.home, key_of_story(story_to_json(small)), plan.profile.name, excluding=plan.directory)
+    return load_baseline(plan.home, key_of_story(story_to_json(small)), plan.profile.name, excluding=(plan.directory,))
 
 
 def _compare(
@@ -155,22 +176,32 @@ def _harness(real: Sequence[Outcome]) -> Harness | None:
         lag_s_p99=max(one.lag_s_p99 for one in told),
         other_load_cores=sum(one.other_load_cores for one in told) / len(told),
         steal_ratio=max(one.steal_ratio for one in told),
+        harness_cores=sum(one.harness_cores for one in told) / len(told),
     )
 
 
-def _controls(plan: Plan, small: Story, real: Sequence[Outcome], baseline: Baseline | None) -> list[NegativeControl]:
+def _controls(
+    plan: Plan, small: Story, real: Sequence[Outcome], baseline: Baseline | None, right: Comparison, say: Say
+) -> list[NegativeControl]:
     """Break the physics in each way this story could show, and see whether the comparison notices."""
     controls = []
     for variant, broken in BROKEN.items():
         if not _shows(variant, small, real):
             continue
-        comparison = _compare(real, _simulations(plan, small, CONTROL_REPLICATIONS, variant=variant), baseline, small)
-        furthest = comparison.furthest
-        detail = broken
-        if furthest is not None and furthest.error_ratio is not None:
-            detail += f"; furthest off: {furthest.name} by {100 * furthest.error_ratio:.0f} %"
-        controls.append(NegativeControl(variant, comparison.verdict == "does not agree", detail))
+        simulated = _simulations(plan, small, CONTROL_REPLICATIONS, say, variant=variant)
+        given_away = _given_away(_compare(real, simulated, baseline, small), right)
+        told = "nothing that the right model does not show too"
+        if given_away is not None:
+            told = f"{given_away.name} is off by {100 * (given_away.error_ratio or 1.0):.0f} %"
+        controls.append(NegativeControl(variant, given_away is not None, f"{broken}; given away by: {told}"))
     return controls
+
+
+def _given_away(broken: Comparison, right: Comparison) -> MetricComparison | None:
+    """The metric that is furthest off with broken physics and is not so far off with the right ones."""
+    known = {(row.name, row.container) for row in right.physics if far_apart(row)}
+    found = [row for row in broken.physics if far_apart(row) and (row.name, row.container) not in known]
+    return max(found, key=lambda row: row.error_ratio or float("inf"), default=None)
 
 
 def _shows(variant: Variant, small: Story, real: Sequence[Outcome]) -> bool:

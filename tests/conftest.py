@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 HOME_VARIABLE = "TONNAGE_HOME"
 REQUIRE_DOCKER_VARIABLE = "TONNAGE_REQUIRE_DOCKER"
+REQUIRE_BROWSER_VARIABLE = "TONNAGE_REQUIRE_BROWSER"
 RUN_LABEL = "io.tonnage.run"
 PID_LABEL = "io.tonnage.pid"
 ENGINE_TIMEOUT_S = 30
@@ -87,7 +88,10 @@ def _browser_path() -> str:
     """The path of Chromium or Chrome; without one the test is skipped."""
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
-        pytest.skip("no Chromium or Chrome on the path; .ci/get-browser says how to get one")
+        why = "no Chromium or Chrome on the path; .ci/get-browser gets one"
+        if os.environ.get(REQUIRE_BROWSER_VARIABLE) == "1":
+            pytest.fail(f"{why}, and {REQUIRE_BROWSER_VARIABLE}=1 asks for one")
+        pytest.skip(why)
     return found
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard import record_shelf, wording
+from dashboard.views.plain_text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ def choose(label: str, parameter: str, ids: Sequence[str], words: Callable[[str]
     """The id that is chosen; the address names it under `parameter`, and an unknown one there is said so."""
     wanted = st.query_params.get(parameter)
     if wanted is not None and wanted not in ids:
-        st.warning(f"There is no {label.lower()} called `{wanted[:80]}`; this is the first of the list.")
+        st.warning(f"There is no {label.lower()} called {plain(wanted[:80])}; this is the first of the list.")
     index = ids.index(wanted) if wanted in ids else 0
     chosen = st.selectbox(label, ids, index=index, format_func=words)
     st.query_params[parameter] = chosen

@@ -58,7 +58,7 @@ def _card(job: Job) -> None:
     """One job: what it does, how far it is, and what can be done about it."""
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"card-{job.id}"):
         with st.container():
-            st.markdown(f"{STATE_WORDS[job.state]} **{job.request.story}** · {_what(job)} · {_when(job)}")
+            st.markdown(f"{STATE_WORDS[job.state]} **{plain(job.request.story)}** · {_what(job)} · {_when(job)}")
             _progress(job)
         if job.is_active and st.button("Cancel", key=f"cancel-{job.id}", icon=":material/cancel:"):
             jobs.cancel(job.id)
@@ -69,7 +69,7 @@ def _card(job: Job) -> None:
 
 def _what(job: Job) -> str:
     """What the job does, with the values it changes."""
-    changed = ", ".join(f"`{path}={value}`" for path, value in job.request.settings.items())
+    changed = ", ".join(plain(f"{path}={value}") for path, value in job.request.settings.items())
     return KIND_WORDS[job.request.kind].lower() + (f" with {changed}" if changed else "")
 
 
@@ -80,11 +80,11 @@ def _when(job: Job) -> str:
 
 
 def _progress(job: Job) -> None:
-    """How far an active job is, or why a failed one failed."""
+    """How far an active job is, or how it ended where that needs a word."""
     if job.state == "running" and job.progress_ratio is not None:
-        st.progress(job.progress_ratio, text=job.text)
-    elif job.is_active:
-        st.caption(job.text)
+        st.progress(job.progress_ratio, text=plain(job.text))
+    elif job.is_active or job.text == jobs.KILLED_WORDS:
+        st.caption(plain(job.text))
     elif job.state == "failed":
         st.error(plain(job.error), icon=":material/error:")
         _log(job)

@@ -104,7 +104,9 @@ def _show_circumstances(validation: Shelved, comparison: Mapping[str, Any]) -> N
     st.subheader("What was run")
     for part in record_shelf.parts_of(validation):
         label = f"{wording.world_words(part.world)} · {wording.moment_words(part.started_at)} · {part.path.name}"
-        st.page_link("views/one_run.py", label=label, icon=":material/monitoring:", query_params={"run": part.id})
+        st.page_link(
+            "views/one_run.py", label=plain(label), icon=":material/monitoring:", query_params={"run": part.id}
+        )
     st.download_button(
         "Download the report (HTML)",
         lambda: report.report_html(validation),

@@ -124,7 +124,7 @@ def _show_provenance(record: Record) -> None:
         reasons = "; ".join(map(str, record.provenance.get("reasons", ())))
         st.markdown(f"Comparable with other runs: **{verdict}**{f': {plain(reasons)}' if reasons else ''}")
         st.table(tables.provenance_rows(record.provenance, record.scenario), border="horizontal", hide_index=True)
-        st.caption(f"Kept in `{record.path}`")
+        st.caption(f"Kept in {plain(record.path)}")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 SEED_MAX = 2**31 - 1
 PERCENT = "%.1f %%"
-# An ended job keeps its card for so long; after that its run is found in the table. No bare string here: Streamlit would
-# print it on the page.
+# An ended job keeps its card for so long; after that its run is found in the table. This is no bare string, because
+# Streamlit prints those on the page unless it is told otherwise.
 RECENT = timedelta(minutes=15)
 
 

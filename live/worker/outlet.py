@@ -40,7 +40,7 @@ def write_whole(fd: int, line: bytes) -> None:
 class Outlet:
     """The supervisor's lines to the driver: written at once where possible, else queued, within a bound.
 
-    When the driver does not read, samples are dropped and counted; outcomes never are.
+    When the driver does not read, samples of the grid are dropped and counted; outcomes and answers never are.
     """
 
     __slots__ = ("_queue", "_samples_queued", "fd", "samples_dropped")
@@ -67,7 +67,7 @@ class Outlet:
         self.flush()
 
     def say_sample(self, line: bytes) -> bool:
-        """Send a sample, or drop and count it where too many are queued."""
+        """Send a sample that nobody asked for, or drop and count it where too many are queued."""
         if self._samples_queued >= QUEUED_SAMPLES_MAX:
             self.samples_dropped += 1
             return False

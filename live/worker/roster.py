@@ -99,6 +99,9 @@ class Roster:
             child = next((child for child in self._children.values() if child.pid == pid), None)
             if child is not None:
                 yield from self._bury(child, os.waitstatus_to_exitcode(status), at_s)
+            if not self._children:
+                # Kills of an agent's crew explain no death of their own, and so none that is still to come.
+                self._oom_kills_seen = self._count_oom_kills()
 
     def kill(self) -> None:
         """Kill every agent and wait until they are gone."""

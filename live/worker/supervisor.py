@@ -98,7 +98,7 @@ class Supervisor:
                 self._feed(fd)
         now_s = self._now()
         if now_s >= self._sampler.due_s:
-            self._say_sample("null")
+            self._out.say_sample(self._sample("null"))
             self._sampler.plan(now_s)
         if self._out.waiting or self._throttled:
             self._throttle()
@@ -156,7 +156,7 @@ class Supervisor:
         if verb == "clock":
             self._out.say(f'{{"is":"clock","id":{order["id"]:d},"mono":{monotonic():.6f}}}\n'.encode())
         elif verb == "sample":
-            self._say_sample(f"{order['id']:d}")
+            self._out.say(self._sample(f"{order['id']:d}"))
         elif verb == "begin":
             self._begin(float(order["epoch"]), float(order["interval_s"]))
         elif verb == "stop":
@@ -194,9 +194,8 @@ class Supervisor:
         mono_s, pid, version = monotonic(), os.getpid(), self._cgroup.version
         self._out.say(f'{{"is":"ready","mono":{mono_s:.6f},"pid":{pid},"cgroup":{version}}}\n'.encode())
 
-    def _say_sample(self, identity: str) -> None:
-        line = self._sampler.line(identity, self._now(), self._out.samples_dropped)
-        self._out.say_sample(line)
+    def _sample(self, identity: str) -> bytes:
+        return self._sampler.line(identity, self._now(), self._out.samples_dropped)
 
 
 def _do_nothing(*_: object) -> None:

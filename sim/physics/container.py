@@ -7,6 +7,7 @@ container's own quota, and when the container stands still, so does it.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sim.grid import wait_for_grid_s
@@ -29,6 +30,15 @@ SIGKILL_EXIT = 137
 _CHILD_ADJUSTMENT_RATIO = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    """Something the supervisor has to do: what it costs, what follows, and what follows where it cannot be done."""
+
+    cpu_s: float
+    then: Callable[[], object]
+    lost: Callable[[], object]
+
+
 class SimulatedContainer:
     """One running container; the machine makes it when its start is done."""
 
@@ -42,21 +52,21 @@ class SimulatedContainer:
         notify: Callable[[Notice], None],
         memory_bytes_limit: int | None,
     ) -> None:
-        """Be up, with PID 1 and nothing else."""
+        """Be up, with PID 1 and nothing else; not `alive` where the limit is below what PID 1 needs."""
         self.spec = spec
         self.name = spec.name
         self.cpu = cpu
         self.profile = profile
         self.observer = observer
-        self.alive = True
         self.memory = ContainerMemory(memory_bytes_limit)
+        self.alive = not self.memory.enter(INIT, profile.supervisor_memory_bytes, 0.0)
         self._env = env
         self._notify = notify
         self._processes: dict[str, AgentProcess] = {}
-        self._waiting: dict[str, simpy.Event] = {}
+        self._waiting: dict[str, tuple[Program, simpy.Event]] = {}
         self._supervisor = Task(spec.name)
-        self._errands: deque[tuple[float, Callable[[], object]]] = deque()
-        self.memory.enter(INIT, profile.supervisor_memory_bytes, 0.0)
+        self._errands: deque[_Errand] = deque()
+        self._busy = False
 
     @property
     def now(self) -> float:
@@ -69,26 +79,33 @@ class SimulatedContainer:
 
     # The supervisor.
 
-    def errand(self, cpu_s: float, then: Callable[[], object]) -> None:
-        """Let the supervisor do something that costs it CPU, one thing after another."""
+    def errand(self, cpu_s: float, then: Callable[[], object], lost: Callable[[], object] = lambda: None) -> None:
+        """Let the supervisor do something that costs it CPU, one thing after another.
+
+        `lost` is called in the place of `then` where the container ends first, so that no answer stays owed.
+        """
         if not self.alive:
+            lost()
             return
-        self._errands.append((cpu_s, then))
-        if len(self._errands) == 1:
+        self._errands.append(_Errand(cpu_s, then, lost))
+        if not self._busy:
             self._run_errand()
 
     def _run_errand(self) -> None:
-        cpu_s, then = self._errands[0]
+        errand = self._errands[0]
+        self._busy = True
 
         def done() -> None:
             if not self.alive:
                 return
             self._errands.popleft()
-            then()
+            # Still busy, so that what `then` queues is begun below and nowhere else.
+            errand.then()
+            self._busy = False
             if self._errands:
                 self._run_errand()
 
-        self.cpu.run(self._supervisor, cpu_s, done)
+        self.cpu.run(self._supervisor, errand.cpu_s, done)
 
     def sample_each(self, interval_s: float) -> None:
         """Sample now and on every later point of the interval's grid, until the container ends."""
@@ -121,10 +138,12 @@ class SimulatedContainer:
 
     def submit(self, program: Program, answer: simpy.Event) -> None:
         """Hand a program to its agent's process; `answer` gets `Finished` or `Lost`."""
-        self._waiting[program.agent] = answer
-        self.errand(self.profile.submit_cpu_s / 2, lambda: self._hand_over(program))
+        self._waiting[program.agent] = (program, answer)
+        self.errand(self.profile.submit_cpu_s / 2, lambda: self._hand_over(program, answer))
 
-    def _hand_over(self, program: Program) -> None:
+    def _hand_over(self, program: Program, answer: simpy.Event) -> None:
+        if not self._awaits(program, answer):
+            return
         process = self._processes.get(program.agent)
         if process is not None:
             process.begin(program, self._finished)
@@ -135,16 +154,32 @@ class SimulatedContainer:
         self._bury(self.memory.enter(program.agent, self.profile.agent_memory_bytes, adjustment))
         # Forking a process is the supervisor's own work, charged to the container's quota.
         self.errand(
-            self.profile.respawn_s_mean, lambda: process.begin(program, self._finished) if process.alive else None
+            self.profile.respawn_s_mean,
+            lambda: process.begin(program, self._finished) if self._awaits(program, answer) else None,
         )
 
+    def _awaits(self, program: Program, answer: simpy.Event) -> bool:
+        """Whether a program is still to be run: its agent's process may have died before it was handed over."""
+        return self._waiting.get(program.agent) == (program, answer)
+
+    def _index_lost(self, program: Program) -> int:
+        """The step a program is at: the one under way, or its first where it has not begun."""
+        process = self._processes.get(program.agent)
+        if process is not None and process.busy:
+            return process.step_index
+        return program.steps[0].index if program.steps else 0
+
     def _finished(self, outcome: Finished) -> None:
-        answer = self._waiting.pop(outcome.agent, None)
-        if answer is not None:
-            self.errand(
-                self.profile.submit_cpu_s / 2,
-                lambda: self.after(self.profile.notice_s_mean, lambda: answer.succeed(outcome)),
-            )
+        waiting = self._waiting.pop(outcome.agent, None)
+        if waiting is None:
+            return
+        _program, answer = waiting
+
+        def tell() -> None:
+            self.after(self.profile.notice_s_mean, lambda: answer.succeed(outcome))
+
+        # What is done is done, even where the container ends before it could be reported.
+        self.errand(self.profile.submit_cpu_s / 2, tell, tell)
 
     # Memory and death.
 
@@ -166,17 +201,16 @@ class SimulatedContainer:
 
     def _lose(self, agent: str, cause: Literal["oom", "killed"]) -> None:
         """Take a killed process's work with it and tell, as late as the supervisor would."""
-        process = self._processes.pop(agent)
-        index = process.step_index
-        self.memory.leave(agent)
-        process.kill()
         happened_s = self.now
-        answer = self._waiting.pop(agent, None)
+        waiting = self._waiting.pop(agent, None)
+        index = self._index_lost(waiting[0]) if waiting else 0
+        self._processes.pop(agent).kill()
+        self.memory.leave(agent)
 
         def tell() -> None:
             self._notify(ProcessKilled(self.name, agent, cause, happened_s, self.now))
-            if answer is not None and not answer.triggered:
-                answer.succeed(Lost(agent, index, cause, happened_s))
+            if waiting is not None:
+                waiting[1].succeed(Lost(agent, index, cause, happened_s))
 
         self.after(self.profile.oom_kill_s_mean, tell)
 
@@ -197,11 +231,11 @@ class SimulatedContainer:
         self.alive = False
         happened_s = self.now
         self.cpu.cancel(self._supervisor)
-        for agent, answer in self._waiting.items():
-            process = self._processes.get(agent)
-            answer.succeed(Lost(agent, process.step_index if process else 0, "container", happened_s))
+        for agent, (program, answer) in self._waiting.items():
+            answer.succeed(Lost(agent, self._index_lost(program), "container", happened_s))
         for process in self._processes.values():
             process.kill()
         self._waiting.clear()
         self._processes.clear()
-        self._errands.clear()
+        while self._errands:
+            self._errands.popleft().lost()

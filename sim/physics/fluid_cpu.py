@@ -2,8 +2,8 @@
 
 Formula: each container gets min(its runnable threads, its quota, its weighted share) cores, shared equally by its
 threads, a thread never more than one core. It has no slices, no periods and no throttling.
-It is 40-80 % wrong in mean latency on short steps near a quota (measured, `docs/agreement.md`): Tonnage keeps it as the
-negative control that `validate` must catch, and as the coarse resolution for long stories far from their limits.
+It is 40-80 % wrong in mean latency on short steps near a quota (measured, `docs/agreement.md`): It is the negative
+control that `validate` must catch, and nothing else.
 """
 
 from __future__ import annotations

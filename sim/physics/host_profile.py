@@ -21,8 +21,9 @@ class HostProfile:
     """The constants of one machine, in seconds, bytes and cores; `origin` says per constant how it was measured.
 
     `start_s_by_concurrency` maps how many starts were under way at once to the time each took.
-    `idle_pull_s_mean` is how long an idle core takes to fetch a task that waits elsewhere. Zero is a kernel that sees its
-    idle cores when a task wakes; a virtual machine whose halted CPUs count as preempted does not see them.
+    `idle_pull_s_mean` is how long an idle core takes to fetch a task that waits elsewhere. Zero is a kernel that sees
+    its idle cores when a task wakes; a virtual machine whose halted CPUs count as preempted does not see them.
+    `background_cores_mean` is what driver, engine and the rest of the machine burn beside the containers of a live run.
     `step_cpu_s`, `submit_cpu_s` and `sample_cpu_s` are CPU that the harness itself burns in the container.
     """
 
@@ -39,6 +40,7 @@ class HostProfile:
     base_slice_s: float
     balance_interval_s: float
     idle_pull_s_mean: float
+    background_cores_mean: float
     create_s_mean: float
     start_s_by_concurrency: dict[int, float]
     ready_s_mean: float

@@ -68,20 +68,19 @@ class KernelCpu:
 
     def set_limits(self, name: str, limits: GroupLimits) -> None:
         """Change a container's limits; counters go on, and whoever stood still may run under the new quota."""
+        # What ran until now ran under the old limits, and what runs on is looked at under the new.
+        for core in self._cores:
+            self._settle(core)
         group = self._groups[name]
         group.shares = limits.cpu_shares
         group.cores = limits.cpuset_cpus or tuple(range(len(self._cores)))
         old, group.pool = group.pool, self._new_pool(name, limits.cpus_limit)
         for queue in group.queues:
             queue.runtime_ns = 0
-        if old is None:
-            return
-        if group.pool is not None:
-            group.pool.periods_count = old.periods_count
-            group.pool.throttled_periods_count = old.throttled_periods_count
-            group.pool.throttled_ns = old.throttled_ns
-        for queue in old.throttled:
-            self._release(queue, group.pool or old)
+        if old is not None:
+            self._succeed(old, group.pool)
+        for core in self._cores:
+            self._arm(core)
 
     def remove_group(self, name: str) -> None:
         """Forget a container whose tasks have been cancelled."""
@@ -298,6 +297,15 @@ class KernelCpu:
         if not queue.tasks and queue.throttled_since_ns is not None and queue.group.pool is not None:
             queue.group.pool.throttled_ns += self._now_ns() - queue.throttled_since_ns
             queue.throttled_since_ns = None
+
+    def _succeed(self, old: QuotaPool, new: QuotaPool | None) -> None:
+        """Let the counters go on in a new pool, and whoever stood still under the old one compete again."""
+        if new is not None:
+            new.periods_count = old.periods_count
+            new.throttled_periods_count = old.throttled_periods_count
+            new.throttled_ns = old.throttled_ns
+        for queue in old.throttled:
+            self._release(queue, new or old)
 
     def _release(self, queue: GroupQueue, pool: QuotaPool) -> None:
         """Let a queue that stood still compete again."""

@@ -1,7 +1,8 @@
 """A container's memory as its cgroup counts it: what is charged, the limit, and who dies over it.
 
 Rule: a charge that would pass the limit makes the OOM killer take the process with the most resident memory, weighted
-by its `oom_score_adj`, again and again until the charge fits. PID 1 dying is the container's death.
+by its `oom_score_adj`, again and again until the charge fits or the process that asked is itself dead. PID 1 dying is
+the container's death.
 Source: mm/oom_kill.c (`oom_badness`), Documentation/admin-guide/cgroup-v1/memory.rst.
 Known to be wrong: page cache is taken as part of the processes' base, and swap is not modelled: with a
 `memswap_limit` above `mem_limit` on a host with swap, the kernel would swap first.
@@ -41,7 +42,7 @@ class ContainerMemory:
     def set_limit(self, memory_bytes_limit: int | None) -> list[str]:
         """Change the limit; the processes that die of it are returned, in the order they die."""
         self._limit = memory_bytes_limit
-        return self._make_room(0)
+        return self._make_room(0, None)
 
     def enter(self, process: str, memory_bytes: int, adjustment_ratio: float) -> list[str]:
         """Let a process begin with this much; `adjustment_ratio` is `oom_score_adj` / 1000. Victims are returned."""
@@ -56,7 +57,7 @@ class ContainerMemory:
 
     def charge(self, process: str, memory_bytes: int) -> list[str]:
         """Give a process more; the processes that die of it are returned, the asking one perhaps among them."""
-        victims = self._make_room(memory_bytes)
+        victims = self._make_room(memory_bytes, process)
         if process in self._resident:
             self._resident[process] += memory_bytes
             self._peak = max(self._peak, self.used_bytes)
@@ -67,10 +68,10 @@ class ContainerMemory:
         if process in self._resident:
             self._resident[process] -= memory_bytes
 
-    def _make_room(self, memory_bytes: int) -> list[str]:
+    def _make_room(self, memory_bytes: int, asking: str | None) -> list[str]:
         victims: list[str] = []
         while self._limit is not None and self._resident and self.used_bytes + memory_bytes > self._limit:
-            self._peak = self._limit
+            self._peak = max(self._peak, self._limit)
             victim = max(self._resident, key=self._badness)
             victims.append(victim)
             self.kills_count += 1
@@ -78,6 +79,9 @@ class ContainerMemory:
                 self._resident.clear()
                 break
             self.leave(victim)
+            if victim == asking:
+                # A dying process's charge is void, so nobody else has to make room for it.
+                break
         return victims
 
     def _badness(self, process: str) -> tuple[float, str]:

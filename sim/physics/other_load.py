@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 from sim.physics.cpu import Cpu, GroupLimits, Task
+from sim.physics.run_queue import DEFAULT_SHARES
 
 if TYPE_CHECKING:
     import simpy
@@ -21,7 +22,6 @@ _NAME = "(other load)"
 # The length of one burst: what a driver woken by a message or an engine answering a call takes,
 # as an order of magnitude.
 _BURST_S = 0.001
-_DEFAULT_SHARES = 1024
 _CORES_MAX = 0.95
 
 
@@ -30,7 +30,7 @@ class OtherLoad:
 
     def __init__(self, env: simpy.Environment, cpu: Cpu, cores: float, stream: Stream) -> None:
         """Burn `cores` cores on average, from now to the end of the run, in threads of at most one core each."""
-        cpu.add_group(_NAME, GroupLimits(None, _DEFAULT_SHARES, None))
+        cpu.add_group(_NAME, GroupLimits(None, DEFAULT_SHARES, None))
         threads_count = math.ceil(cores / _CORES_MAX)
         for thread in range(threads_count):
             env.process(self._bursts(env, cpu, cores / threads_count, stream, thread))

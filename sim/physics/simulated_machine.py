@@ -16,6 +16,7 @@ from sim.physics.cpu import Cpu, GroupLimits
 from sim.physics.fluid_cpu import FluidCpu
 from sim.physics.kernel_cpu import KernelCpu
 from sim.physics.other_load import OtherLoad
+from sim.physics.run_queue import DEFAULT_SHARES
 from sim.randomness import Stream
 from sim.timers import after
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 # Two starts of the same container differ by about this much (standard deviation over mean; measured on the reference
 # machine, `docs/physics.md`, section Container life).
 _START_SPREAD_RATIO = 0.08
-_DEFAULT_SHARES = 1024
 
 
 class SimulatedMachine:
@@ -52,7 +52,7 @@ class SimulatedMachine:
         self._seed = physics_seed
         self._variant = variant
         self._containers: dict[str, SimulatedContainer] = {}
-        self._starting_count = 0
+        self._starting: set[str] = set()
         self._cpus: dict[str, Cpu] = {host.name: self._new_cpu(host) for host in story.hosts}
         self.notices = simpy.Store(env)
         if other_load_cores > 0:
@@ -75,11 +75,11 @@ class SimulatedMachine:
     # The port.
 
     def start(self, container: Container) -> simpy.Event:
-        """Create and start: `Started` once the supervisor answers, or `Refused` where the name is taken."""
+        """Create and start: `Started` once the supervisor answers, or `Refused`: name taken, or it died."""
         answer = self._env.event()
-        if container.name in self._containers:
-            return answer.succeed(Refused(container.name, "a container of that name is up already"))
-        self._starting_count += 1
+        if container.name in self._containers or container.name in self._starting:
+            return answer.succeed(Refused(container.name, "a container of that name exists already"))
+        self._starting.add(container.name)
         # Starts asked for in the same instant slow each other, so the count is taken at its end.
         after(self._env, 0, lambda: self._create(container, answer))
         return answer
@@ -89,14 +89,13 @@ class SimulatedMachine:
         spread = 1 + _START_SPREAD_RATIO * (
             2 * math.sqrt(3) * (Stream(self._seed, container.name, "start").uniform(0) - 0.5)
         )
-        start_s = (self._profile.create_s_mean + self._profile.start_s(self._starting_count)) * spread
+        start_s = (self._profile.create_s_mean + self._profile.start_s(len(self._starting))) * spread
         after(self._env, start_s, lambda: self._boot(container, start_s, answer))
 
     def _boot(self, container: Container, start_s: float, answer: simpy.Event) -> None:
         """Let PID 1 come up: an interpreter's start is CPU work, charged to the container's own quota."""
-        self._starting_count -= 1
+        self._starting.remove(container.name)
         cpu = self._cpus[container.host]
-        cpu.add_group(container.name, self._cpu_limits(container, container.cpus_limit))
         started = SimulatedContainer(
             self._env,
             container,
@@ -106,13 +105,20 @@ class SimulatedMachine:
             self._notify,
             self._memory_limit(container.memory_bytes_limit),
         )
+        if not started.alive:
+            answer.succeed(Refused(container.name, "its memory limit is below what its first process needs"))
+            return
+        cpu.add_group(container.name, self._cpu_limits(container, container.cpus_limit))
         self._containers[container.name] = started
 
         def ready() -> None:
             started.sample_each(self._story.sample_interval_s)
             answer.succeed(Started(container.name, start_s, self._env.now))
 
-        started.errand(self._profile.ready_s_mean, ready)
+        def lost() -> None:
+            answer.succeed(Refused(container.name, "it died before its supervisor answered"))
+
+        started.errand(self._profile.ready_s_mean, ready, lost)
 
     def stop(self, name: str) -> simpy.Event:
         """Stop and remove: the supervisor ends at once when asked."""
@@ -120,7 +126,7 @@ class SimulatedMachine:
 
     def kill(self, name: str) -> simpy.Event:
         """SIGKILL PID 1; its death is noticed as any other."""
-        container = self._containers.get(name)
+        container = self._up(name)
         if container is None:
             return self._refuse(name)
         container.die("killed")
@@ -128,7 +134,7 @@ class SimulatedMachine:
 
     def limit(self, name: str, *, cpus_limit: float | None, memory_bytes_limit: int | None) -> simpy.Event:
         """Change limits while the container runs."""
-        container = self._containers.get(name)
+        container = self._up(name)
         if container is None:
             return self._refuse(name)
         if cpus_limit is not None:
@@ -139,8 +145,8 @@ class SimulatedMachine:
 
     def sample(self, name: str) -> simpy.Event:
         """Read counters: the supervisor does it, so a container that stands still answers late."""
-        container = self._containers.get(name)
-        if container is None or not container.alive:
+        container = self._up(name)
+        if container is None:
             return self._refuse(name)
         answer = self._env.event()
 
@@ -148,19 +154,27 @@ class SimulatedMachine:
             sample: Sample = container.read()
             after(self._env, self._profile.notice_s_mean, lambda: answer.succeed(sample))
 
-        container.errand(self._profile.sample_cpu_s, read)
+        def lost() -> None:
+            answer.succeed(Refused(name, "it died before it could answer"))
+
+        container.errand(self._profile.sample_cpu_s, read, lost)
         return answer
 
     def submit(self, name: str, program: Program) -> simpy.Event:
         """Run a program: `Finished`, `Lost`, or `Refused` if the container is not up."""
-        container = self._containers.get(name)
-        if container is None or not container.alive:
+        container = self._up(name)
+        if container is None:
             return self._refuse(name)
         answer = self._env.event()
         container.submit(program, answer)
         return answer
 
     # Below the port.
+
+    def _up(self, name: str) -> SimulatedContainer | None:
+        """The living container of a name; one that died stays, for `stop` to remove, but does nothing more."""
+        container = self._containers.get(name)
+        return container if container is not None and container.alive else None
 
     def _end(self, name: str, exit_code: int, delay_s: float) -> simpy.Event:
         container = self._containers.pop(name, None)
@@ -178,7 +192,7 @@ class SimulatedMachine:
         self.notices.put(notice)
 
     def _cpu_limits(self, container: Container, cpus_limit: float | None) -> GroupLimits:
-        shares = _DEFAULT_SHARES if self._variant == "wrong_weights" else container.cpu_shares
+        shares = DEFAULT_SHARES if self._variant == "wrong_weights" else container.cpu_shares
         return GroupLimits(cpus_limit, shares, container.cpuset_cpus)
 
     def _memory_limit(self, memory_bytes_limit: int | None) -> int | None:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from scenarios.story import Provider
 
 
+# More refusals than a step can meet (`retries` is at most 100), so that no two waits share a draw.
+_REFUSALS_COUNT_MAX = 128
+
+
 @dataclass(slots=True)
 class ProviderTally:
     """What a provider did so far: for the record."""
@@ -124,4 +128,6 @@ class Caller:
 
     def back_off_s(self, index: int, refusals_count: int) -> float | None:
         """How long to wait after this refusal; None: give up."""
-        return self.provider.back_off_s(refusals_count, self._jitter.uniform(index * 64 + refusals_count))
+        return self.provider.back_off_s(
+            refusals_count, self._jitter.uniform(index * _REFUSALS_COUNT_MAX + refusals_count)
+        )

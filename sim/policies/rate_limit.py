@@ -38,11 +38,6 @@ class Limiter:
         """The lowest level of any bucket now; below zero it is debt."""
         return min((part.level_tokens for part in self._parts.values()), default=0.0)
 
-    @property
-    def parts_count(self) -> int:
-        """How many buckets there are."""
-        return len(self._parts)
-
     def _part(self, agent: str) -> Bucket | Window:
         key = agent if self._spec.scope == "agent" else ""
         part = self._parts.get(key)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Sums of floats may miss the limit by this much.
 _EPSILON_TOKENS = 1e-9
+# The clock may miss the end of a window by this much.
+_EPSILON_S = 1e-9
 
 
 class Window:
@@ -53,10 +55,15 @@ class Window:
 
     def _free(self) -> None:
         """Forget what was granted a whole window ago."""
-        while self._granted and self._granted[0][0] + self._window_s <= self._env.now + _EPSILON_TOKENS:
+        while self._granted and not self._lasts():
             self._used -= self._granted.popleft()[1]
         if not self._granted:
             self._used = 0.0
+
+    def _lasts(self) -> bool:
+        """Whether the oldest grant still counts; a rest that the clock cannot resolve is over."""
+        left_s = self._granted[0][0] + self._window_s - self._env.now
+        return left_s > _EPSILON_S and self._env.now + left_s > self._env.now
 
     def _serve(self) -> None:
         while self._waiting:

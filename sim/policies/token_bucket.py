@@ -33,7 +33,6 @@ class LimitTally:
     wait_s_sum: float = 0.0
     waiting_count: int = 0
     debt_tokens_max: float = 0.0
-    level_tokens_min: float = 0.0
 
 
 class Bucket:
@@ -76,8 +75,10 @@ class Bucket:
         while self._waiting:
             granted, tokens, since_s = self._waiting[0]
             missing = self._needed(tokens) - self.level_tokens
-            if missing > _EPSILON_TOKENS:
-                after(self._env, missing / self._rate, self._serve)
+            wait_s = missing / self._rate
+            # A wait that the clock cannot resolve would come back to this instant for ever.
+            if missing > _EPSILON_TOKENS and self._env.now + wait_s > self._env.now:
+                after(self._env, wait_s, self._serve)
                 return
             self._waiting.popleft()
             self._spend(tokens)

@@ -232,13 +232,13 @@ def test_threads_share_a_demand(bench: Bench) -> None:
 
     def script() -> Generator[simpy.Event, Any, None]:
         yield bench.machine.start(container(cpus=None))
-        yield bench.machine.submit("a", program(Compute(0.4, 2), due_s=bench.env.now))
-        yield bench.machine.submit("a", program(Compute(0.4, 2), index=1, due_s=bench.env.now))
+        yield bench.machine.submit("a", program(Compute(1.0, 2), due_s=bench.env.now))
+        yield bench.machine.submit("a", program(Compute(1.0, 2), index=1, due_s=bench.env.now))
 
     bench.play(script)
     done = bench.heard.steps[1]
-    assert 0.4 == pytest.approx(done.cpu_s, abs=0.02)
-    assert 0.2 <= done.latency_s < 0.35
+    assert 1.0 == pytest.approx(done.cpu_s, abs=0.02)
+    assert 0.5 <= done.latency_s < 0.8
 
 
 def test_memory_is_held_and_released(bench: Bench) -> None:
@@ -365,6 +365,56 @@ def test_killed_container_is_noticed(bench: Bench) -> None:
     assert "container" == lost.cause
     assert isinstance(died, Died)
     assert ("killed", 137) == (died.cause, died.exit_code)
+
+
+def test_throttled_container_answers_when_it_is_killed(bench: Bench) -> None:
+    """A sample asked of a container that stands still is answered at the latest when the container dies."""
+    outcomes: list[object] = []
+
+    def script() -> Generator[simpy.Event, Any, None]:
+        yield bench.machine.start(container())
+        yield bench.machine.limit("a", cpus_limit=0.05, memory_bytes_limit=None)
+        running = bench.machine.submit("a", program(Compute(60.0, 2)))
+        yield bench.env.timeout(0.53)
+        asked = bench.machine.sample("a")
+        yield bench.machine.kill("a")
+        yield bench.env.any_of([bench.env.all_of([asked, running]), bench.env.timeout(10.0)])
+        outcomes.extend(event.value for event in (asked, running) if event.triggered)
+
+    bench.play(script)
+    sampled, lost = outcomes
+    assert isinstance(sampled, (Sample, Refused))
+    assert isinstance(lost, Lost)
+
+
+def test_name_of_a_coming_container_is_taken(bench: Bench) -> None:
+    """Of two containers of one name asked for at once, the second is refused and the first comes up."""
+    outcomes: list[object] = []
+
+    def script() -> Generator[simpy.Event, Any, None]:
+        starts = [bench.machine.start(container()) for _ in range(2)]
+        yield bench.env.all_of(starts)
+        outcomes.extend(start.value for start in starts)
+
+    bench.play(script)
+    assert [Started, Refused] == [type(outcome) for outcome in outcomes]
+
+
+def test_dead_container_is_refused(bench: Bench) -> None:
+    """No verb but `stop` does anything with a container that died."""
+    outcomes: list[object] = []
+
+    def script() -> Generator[simpy.Event, Any, None]:
+        yield bench.machine.start(container())
+        yield bench.machine.kill("a")
+        yield bench.machine.notices.get()
+        outcomes.append((yield bench.machine.kill("a")))
+        outcomes.append((yield bench.machine.limit("a", cpus_limit=0.5, memory_bytes_limit=None)))
+        outcomes.append((yield bench.machine.sample("a")))
+        outcomes.append((yield bench.machine.submit("a", program(Compute(0.01, 1)))))
+
+    bench.play(script)
+    assert ["a"] * 4 == [outcome.container for outcome in outcomes if isinstance(outcome, Refused)]
 
 
 def test_limits_change_while_running(bench: Bench) -> None:

@@ -108,6 +108,7 @@ def _is_up(address: str) -> bool:
 def _browser(browser_path: str) -> Iterator[Browser]:
     """A browser without a screen."""
     with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE_MS)
         browser = playwright.chromium.launch(executable_path=browser_path, args=ARGUMENTS)
         yield browser
         browser.close()
@@ -118,7 +119,6 @@ def _page(browser: Browser) -> Iterator[Page]:
     """A tab of its own."""
     page = browser.new_page(viewport={"width": WIDTH_PX, "height": HEIGHT_PX})
     page.set_default_timeout(PATIENCE_MS)
-    expect.set_options(timeout=PATIENCE_MS)
     yield page
     page.context.close()
 
@@ -153,7 +153,7 @@ def test_every_page_shows_what_it_promises(
     settle(page)
     for text in texts:
         expect(page.get_by_text(text).first).to_be_attached(timeout=PATIENCE_MS)
-    expect(page.locator(".js-plotly-plot .main-svg:first-child")).to_have_count(figures_count, timeout=PATIENCE_MS)
+    expect(page.locator(".js-plotly-plot .main-svg:first-child")).to_have_count(figures_count)
     photograph(page, pictures / f"{name}-{scheme}.png")
 
     assert page.locator("[data-testid=stException]").count() == 0
@@ -241,17 +241,20 @@ def test_the_report_opens_without_a_network(
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda problem: problems.append(str(problem)))
     page.goto(report.as_uri())
-    expect(page.locator(".js-plotly-plot .main-svg:first-child")).to_have_count(2, timeout=PATIENCE_MS)
+    expect(page.locator(".js-plotly-plot .main-svg:first-child")).to_have_count(2)
     expect(page.get_by_text("with reality on cpu-quota-bursts.")).to_be_visible()
+    drawn_count = page.locator(".js-plotly-plot").last.locator(".scatterlayer .point").count()
     page.screenshot(path=pictures / "report.png", full_page=True)
     page.set_viewport_size({"width": 688, "height": 970})
     page.emulate_media(media="print")
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     page.wait_for_timeout(500)
     page.screenshot(path=pictures / "report-printed.png", full_page=True)
+    marks_count = page.locator(".js-plotly-plot").last.locator(".scatterlayer .point").count()
     widths = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     context.close()
 
     assert [report.as_uri()] == [url for url in asked if not url.startswith(("data:", "blob:"))]
     assert [] == problems
+    assert drawn_count == marks_count > 0
     assert widths[0] <= widths[1]

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 
 import pytest
 import typer
@@ -40,6 +41,39 @@ def test_a_missing_extra_is_one_line_with_the_cure(monkeypatch: pytest.MonkeyPat
 
     expected = "tonnage: the dashboard needs streamlit; install with: pip install 'tonnage[dashboard]'\n"
     assert (2, expected) == run("dashboard")
+
+
+# A package that a finder refuses to find is as good as not installed.
+WITHOUT_DOCKER = """
+import importlib, pkgutil, sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "docker":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+import dashboard
+for found in pkgutil.walk_packages(dashboard.__path__, "dashboard."):
+    if found.name not in {"dashboard.app", "dashboard.demo"}:
+        importlib.import_module(found.name)
+        print(found.name)
+"""
+
+
+def test_the_app_needs_no_docker_package() -> None:
+    """An install with the dashboard alone shows its pages; the demonstration, which runs live, is no part of them."""
+    command = [sys.executable, "-c", WITHOUT_DOCKER]
+    ended = subprocess.run(command, cwd=commands.APP.parents[1], capture_output=True, text=True, check=False)
+
+    assert 0 == ended.returncode, ended.stderr
+    assert {"dashboard.jobs", "dashboard.views.runs", "dashboard.views.one_run"} <= set(ended.stdout.split())
+
+
+def test_all_that_the_extra_brings_is_looked_for() -> None:
+    """Whatever the dashboard extra installs is missed by name where it is not there."""
+    extra = tomllib.loads((commands.APP.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    brought = extra["project"]["optional-dependencies"]["dashboard"]
+
+    assert {requirement.partition(">")[0] for requirement in brought} == set(commands.NEEDED)
 
 
 def test_a_port_in_use_is_one_line_with_another() -> None:
@@ -98,3 +132,40 @@ def test_live_runs_are_allowed_by_the_flag_alone(monkeypatch: pytest.MonkeyPatch
 
     assert [0, 0] == codes
     assert [None, "1"] == seen
+
+
+class Endless:
+    """A stand-in for a server that is at work until it is asked to end."""
+
+    def __init__(self, command: list[str], env: dict[str, str]) -> None:
+        """Start."""
+        self.is_asked = False
+
+    def terminate(self) -> None:
+        """Take note that it shall end."""
+        self.is_asked = True
+
+    def wait(self, _timeout_s: float | None = None) -> int:
+        """End by the signal where it was asked to; else Ctrl-C comes meanwhile."""
+        if not self.is_asked:
+            raise KeyboardInterrupt
+        return -signal.SIGTERM
+
+
+class Terminated(Endless):
+    """A stand-in for a server that is ended by SIGTERM while it is waited for."""
+
+    def wait(self, _timeout_s: float | None = None) -> int:
+        """End by the signal."""
+        return -signal.SIGTERM
+
+
+@pytest.mark.parametrize(("server", "code"), [(Endless, 0), (Terminated, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_ending_the_dashboard_is_no_failure(server: type, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C, which is how it is ended, is success without another word; SIGTERM ends as a shell knows it."""
+    monkeypatch.setattr(subprocess, "Popen", server)
+    monkeypatch.setattr(commands, "_is_free", lambda _port: True)
+    monkeypatch.setattr(signal, "signal", lambda _number, _handler: None)
+    ended, said = run("dashboard")
+
+    assert (code, 1) == (ended, said.count("\n"))

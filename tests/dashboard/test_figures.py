@@ -47,7 +47,7 @@ def test_a_container_is_drawn_against_its_limits(read_run: ReadRun) -> None:
 
     expected = [
         "CPU used, against the quota",
-        "Standing still, throttled by the quota",
+        "Standing still, throttled",
         "Memory in use, against the limit",
         "Latency of each step",
         "quota 0.50 cores",

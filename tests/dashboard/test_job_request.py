@@ -33,10 +33,10 @@ def test_live_work_is_passed_on_where_it_is_allowed(monkeypatch: pytest.MonkeyPa
     """With the flag a story runs on Docker, or in both worlds."""
     monkeypatch.setenv(ALLOW_LIVE, "1")
 
-    live, both = (command_line(JobRequest(kind, "memory-oom"), RECORD)[4:] for kind in ("run_live", "validate"))
+    live, both = (command_line(JobRequest(kind, "memory-oom", 7), RECORD)[4:] for kind in ("run_live", "validate"))
 
-    assert ["run", "memory-oom", "--on", "docker", "--record", "/home/runs/one", "--json"] == live
-    assert ["validate", "memory-oom", "--json"] == both
+    assert ["run", "memory-oom", "--on", "docker", "--seed", "7", "--record", "/home/runs/one", "--json"] == live
+    assert ["validate", "memory-oom", "--seed", "7", "--json"] == both
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,7 @@ def test_live_work_is_passed_on_where_it_is_allowed(monkeypatch: pytest.MonkeyPa
         JobRequest("simulate", "/etc/passwd"),
         JobRequest("simulate", "--help"),
         JobRequest("simulate", ""),
+        JobRequest("simulate", "memory-boom"),
         JobRequest("simulate", "x" * 200),
         JobRequest("doctor", "memory-oom"),  # type: ignore[arg-type]  # A forged request.
         JobRequest("simulate", "memory-oom", None, {"a b": "1"}),

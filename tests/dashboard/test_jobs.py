@@ -15,23 +15,24 @@ import pytest
 
 from dashboard import job_process, jobs
 from dashboard.errors import JobError
-from dashboard.job_request import JobRequest
+from dashboard.job_request import ALLOW_LIVE, JobRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from dashboard.job_request import JobKind
     from dashboard.jobs import Job
 
 PATIENCE_S = 15.0
 STORY = JobRequest("simulate", "memory-oom")
 
-# A stand-in for the command line, which does what its test wants: the story's name is the deed.
+# A stand-in for the command line, which does what its test wants: the deed is one of the values set.
 STAND_IN = """
-import json, sys, time
+import json, signal, sys, time
 from pathlib import Path
 
-deed = sys.argv[2]
+deed = next(word.removeprefix("deed=") for word in sys.argv if word.startswith("deed="))
 if deed == "answer":
     print("run 2 of 4", file=sys.stderr)
     print(json.dumps({"record": "/somewhere/runs/one"}))
@@ -44,6 +45,8 @@ elif deed == "refuse":
 elif deed == "say-nothing":
     sys.exit(70)
 else:
+    if deed == "go-on":
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     print("working: 42 %", file=sys.stderr, flush=True)
     Path("began").touch()
     try:
@@ -82,16 +85,21 @@ def status(job_id: str) -> Job:
     return job
 
 
+def asked(deed: str, kind: JobKind = "simulate") -> JobRequest:
+    """A request that has the stand-in do something."""
+    return JobRequest(kind, "memory-oom", None, {"deed": deed})
+
+
 def ended(deed: str) -> Job:
     """A job after its end."""
-    job_id = jobs.submit(JobRequest("simulate", deed))
+    job_id = jobs.submit(asked(deed))
     until(lambda: not status(job_id).is_active)
     return status(job_id)
 
 
-def working() -> str:
+def working(deed: str = "work", kind: JobKind = "simulate") -> str:
     """The id of a job whose command is at work."""
-    job_id = jobs.submit(JobRequest("simulate", "work"))
+    job_id = jobs.submit(asked(deed, kind))
     until((jobs.folder() / job_id / "began").exists)
     return job_id
 
@@ -184,8 +192,8 @@ def test_a_job_whose_process_is_gone_has_failed() -> None:
 def test_only_two_jobs_run_at_once_and_the_others_in_order() -> None:
     """A third job waits, and starts when one ends."""
     first, second = working(), working()
-    third = jobs.submit(JobRequest("simulate", "answer"))
-    time.sleep(0.8)
+    third = jobs.submit(asked("answer"))
+    time.sleep(2 * job_process.POLL_S)
 
     assert ["running", "running", "queued"] == [status(job_id).state for job_id in (first, second, third)]
     jobs.cancel(first)
@@ -193,10 +201,50 @@ def test_only_two_jobs_run_at_once_and_the_others_in_order() -> None:
     assert status(second).state == "running"
 
 
+def test_a_live_job_runs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits until every job has ended, and whatever comes later waits for it."""
+    monkeypatch.setenv(ALLOW_LIVE, "1")
+    first = working()
+    live = jobs.submit(asked("work", "run_live"))
+    later = jobs.submit(asked("answer"))
+    time.sleep(2 * job_process.POLL_S)
+
+    assert ["running", "queued", "queued"] == [status(job_id).state for job_id in (first, live, later)]
+    jobs.cancel(first)
+    until((jobs.folder() / live / "began").exists)
+    time.sleep(2 * job_process.POLL_S)
+    assert ["running", "queued"] == [status(job_id).state for job_id in (live, later)]
+
+
+def test_a_cancelled_job_that_had_to_be_killed_says_what_to_do() -> None:
+    """It is cancelled, as was asked, and not failed; what it had no time for is for the doctor."""
+    job_id = working("go-on")
+    jobs.cancel(job_id)
+    jobs.cancel(job_id)
+    until(lambda: not status(job_id).is_active)
+
+    assert ("cancelled", "") == (status(job_id).state, status(job_id).error)
+    assert "tonnage doctor --fix" in status(job_id).text
+
+
+def test_a_job_that_ends_too_late_after_a_cancel_is_cancelled(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed by its own process after the grace, it is told like one that was killed by a second cancel."""
+    place = _written("running")
+    killed: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda _group, number: killed.append(number))
+    monkeypatch.setattr(signal, "signal", lambda _number, _handler: None)
+    ending = job_process.Ending()
+    ending.is_asked = True
+    job_process._end_group(place, ending)  # What follows it in earnest is the end of the process.
+
+    assert [signal.SIGKILL] == killed
+    assert ("cancelled", jobs.KILLED_WORDS) == (status(place.name).state, status(place.name).text)
+
+
 def test_a_waiting_job_can_be_cancelled() -> None:
     """Nothing of it is ever run."""
     working(), working()
-    third = jobs.submit(JobRequest("simulate", "work"))
+    third = jobs.submit(asked("work"))
     until(lambda: jobs.read_state(jobs.folder() / third)["pid"] is not None)
     jobs.cancel(third)
     until(lambda: status(third).state == "cancelled")

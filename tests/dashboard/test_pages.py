@@ -228,6 +228,19 @@ def test_a_failed_job_says_why(home: Path) -> None:
     assert "limit is \\`lots\\`; it must be a size" in app.error[0].value
 
 
+def test_what_others_wrote_is_no_markup(home: Path) -> None:
+    """Neither an address nor a job's values or words can put a link or a picture on the page."""
+    job_id = _done_job(home, 1, None)
+    place = jobs.folder() / job_id
+    request = JobRequest("simulate", "cpu-quota-bursts", None, {"a": "![x](http://x)"})
+    (place / "request.json").write_text(json.dumps(request.to_json()), encoding="utf-8")
+    jobs.write_state(place, state="queued", submitted_at="2999-01-01T00:00:00+00:00", text="![y](http://y)")
+    app = opened("views/story_shelf.py", story="![z](http://z)", job=job_id)
+    shown = [element.value for kind in (app.markdown, app.caption, app.warning) for element in kind]
+
+    assert [1, 1, 1] == [sum(f"!\\[{letter}\\](http\\://{letter})" in text for text in shown) for letter in "xyz"]
+
+
 def test_cancelling_asks_the_job_to_end(shelf: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The button on a card reaches the job it stands on."""
     monkeypatch.setenv("TONNAGE_HOME", str(home))

@@ -27,6 +27,7 @@ from scenarios.metric_names import METRICS
         (1.0, "completion_ratio", "100 %"),
         (19.72, "steps_per_s", "19.7 /s"),
         (0.41, "cpu_cores_mean", "0.41 cores"),
+        (1.0, "cpu_cores_mean", "1 core"),
         (28.0, "oom_kill_count", "28"),
         (1284.0, "provider_429_count", "1,284"),
         (60.0, "debt_tokens_max", "60 tokens"),

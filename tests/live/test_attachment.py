@@ -128,3 +128,19 @@ class TestAttachment:
         line.attachment.close()
 
         assert [False, False] == [thread.is_alive() for thread in line.attachment._threads]
+
+
+def test_the_end_of_the_line_ends_both_threads() -> None:
+    """A container that is gone leaves no thread behind, even where nobody closes its line."""
+    ours, line = socket.socketpair()
+    before = set(threading.enumerate())
+    attachment = Attachment(ours, "test", lambda _: None, lambda: None)
+    mine = set(threading.enumerate()) - before
+
+    line.close()
+    for thread in mine:
+        thread.join(WAIT_S_MAX)
+
+    assert len(mine) == 2
+    assert not any(thread.is_alive() for thread in mine)
+    attachment.close()

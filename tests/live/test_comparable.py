@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from live.comparable import disturbances
+from live.comparable import disturbances, failures, refusals
 from live.lag import LagSummary
 from live.other_load import OtherLoad
 
@@ -38,3 +38,19 @@ def test_what_is_not_known_is_no_comparison() -> None:
 
     assert disturbances(PROMPT, None, hidden) == [f"other load is not known: {hidden}"]
     assert disturbances(PROMPT, None, "") == ["other load is not known: the run was too short to measure it"]
+
+
+def test_containers_that_failed_are_named() -> None:
+    """A refused start and a death that nobody predicts count, each once; a death for memory and refused work do not."""
+    rows = [
+        ("refused", "web", None, "no such image"),
+        ("refused", "db", "worker/0", "it is not up"),
+        ("died", "db", None, "oom"),
+        ("died", "db", None, "exited"),
+        ("died", "db", None, "exited"),
+        ("started", "db", None, ""),
+    ]
+    events = {name: [row[place] for row in rows] for place, name in enumerate(("what", "container", "agent", "detail"))}
+
+    assert refusals(events) == {"web": "no such image"}
+    assert failures(events) == ["web was refused: no such image", "db died: exited"]

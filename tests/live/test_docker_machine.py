@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 import docker as sdk
 import pytest
 
+from live.container_life import ContainerLife
 from live.docker_machine import DockerMachine
+from live.engine_events import EngineClock
 from live.image import worker_image
 from live.labels import new_run_labels, read_labels
 from live.leftovers import labelled, remove_run
+from live.live_container import LiveContainer
 from live.owner import this_owner
 from live.real_time import LiveEnvironment
 from scenarios.story import Container, Host, LiveScale, Story
@@ -264,6 +267,26 @@ def test_the_end_removes_everything(docker_engine: sdk.DockerClient) -> None:
     assert threading.active_count() <= threads_before
 
 
+def test_what_is_created_after_the_end_is_removed(docker_engine: sdk.DockerClient) -> None:
+    """An engine that is slow to create does so when nobody looks any more; the container is discarded at once."""
+    with LiveEnvironment() as env:
+        life = ContainerLife(
+            env,
+            docker_engine,
+            new_run_labels("rig-test", 60.0),
+            image=worker_image(docker_engine),
+            sample_interval_s=0.5,
+            clock=EngineClock(0.0),
+        )
+    coming = LiveContainer(container(), 1)
+
+    outcome = life.bring_up(coming, lambda: None, lambda _: None)
+
+    assert coming.container_id
+    assert outcome == Refused("a", "the run is ending")
+    assert labelled(docker_engine, "rig-test") == []
+
+
 def test_the_end_does_not_wait_for_a_worker_that_never_answers(docker_engine: sdk.DockerClient) -> None:
     """A container whose first process says nothing is hung up on at the end, long before its start would time out."""
     began_s = time.monotonic()
@@ -356,6 +379,9 @@ def test_a_lost_engine_is_a_notice_for_every_container(docker_engine: sdk.Docker
         remaining = remove_run(docker_engine, "rig-test")
         gc.collect()
 
+    assert not [
+        thread.name for thread in threading.enumerate() if thread.name in {"read-a", "write-a", "read-b", "write-b"}
+    ]
     assert [(died.container, died.cause) for died in outcomes[:2]] == [("a", "engine_lost"), ("b", "engine_lost")]
     assert (outcomes[2].step_index, outcomes[2].cause) == (3, "container")
     assert [Refused("c", "the engine is lost"), Refused("a", "the engine is lost")] == outcomes[3:]

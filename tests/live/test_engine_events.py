@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from live.engine_events import EngineClock, unix_s
+from live.engine_events import EngineClock, EngineEvent, EngineEvents, unix_s
 from live.real_time import LiveEnvironment
 
 if TYPE_CHECKING:
@@ -26,6 +28,23 @@ def test_the_clock_goes_both_ways() -> None:
 
     assert clock.run_s(1_795_222_923.5) == 23.5
     assert clock.engine_s(23.5) == 1_795_222_923.5
+
+
+def test_an_event_that_is_none_is_passed_over() -> None:
+    """What lacks an actor, a time or attributes ends no stream: the container's death after it is heard."""
+    told: list[dict[str, Any]] = [
+        {"Action": "die", "timeNano": 1},
+        {"Action": "die", "Actor": {"ID": "a"}},
+        {"Action": "die", "Actor": {"ID": "b", "Attributes": None}, "timeNano": 12_500_000_000},
+    ]
+    client = SimpleNamespace(api=SimpleNamespace(events=lambda **_: iter(told)))
+    heard: list[EngineEvent] = []
+    ended = threading.Event()
+
+    EngineEvents(cast("docker.DockerClient", client), "run", EngineClock(10.0), 0.0, heard.append, ended.set)
+
+    assert ended.wait(5.0)
+    assert heard == [EngineEvent("die", "b", 2.5, 0, "")]
 
 
 @pytest.mark.docker

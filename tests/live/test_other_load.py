@@ -68,6 +68,23 @@ class TestSums:
 
         assert watch._readings[-1].containers_s == watch._readings[-2].containers_s == 1.0
 
+    def test_a_thread_that_fails_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whatever goes wrong with reading, the load is unknown and not silently an old one."""
+        monkeypatch.setattr(other_load, "driver_cpu_s", lambda: 1 / 0)
+        watch = LoadWatch(lambda: self.now_s, list)
+        watch.close()
+
+        assert watch.unreadable == "reading it failed (ZeroDivisionError: division by zero)"
+        assert watch.between(0.0, 1.0) is None
+
+    def test_a_stale_reading_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where reading stopped long before the span's end, nothing is known of the span."""
+        watch = self.watch(21, 0.5)
+        monkeypatch.setattr(other_load, "INTERVAL_S", 0.5)
+
+        assert watch.between(2.0, 12.0) is not None
+        assert watch.between(2.0, 14.0) is None
+
     def test_a_long_run_is_read_more_coarsely(self) -> None:
         """The series never outgrows its bound, and its span stays whole."""
         watch = self.watch(READINGS_MAX * 3, 0.5)

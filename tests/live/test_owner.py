@@ -34,6 +34,23 @@ def test_a_process_that_ended_is_gone() -> None:
     assert is_gone(dataclasses.replace(this_owner(), pid=child.pid), time.time() + 1000)
 
 
+def test_a_process_nobody_has_reaped_is_gone() -> None:
+    """It keeps its number and its start time until its parent asks, but it does nothing any more."""
+    telling = "from live.owner import this_owner; print(this_owner().pid_start, flush=True); input()"
+    command = [sys.executable, "-c", telling]
+    with subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        owner = dataclasses.replace(this_owner(), pid=child.pid, pid_start=child.stdout.readline().strip())
+        lived = owner.lives()
+        child.stdin.write("\n")
+        child.stdin.flush()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+        assert lived
+        assert not owner.lives()
+
+
 def test_a_number_used_again_is_another_process() -> None:
     """The same number after a boot, or with another start time, is somebody else."""
     for other in (dataclasses.replace(this_owner(), boot_id="1"), dataclasses.replace(this_owner(), pid_start="1")):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from live.doctor import mend
-from live.errors import EngineMissing, UnfitStory
+from live.errors import EngineMissing, EngineRefused, UnfitStory
 from live.leftovers import find_leftovers, labelled
 from live.run import DockerWorld, replay
 from scenarios import load
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scenarios import Story
     from sim.worlds import World
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.timeout(90)
 
 STORY_NAME = "cpu-quota-bursts"
 UP_S_MAX = 30.0
@@ -62,6 +62,7 @@ def wait_until_up(client: docker.DockerClient, child: subprocess.Popen[str], rec
         time.sleep(0.1)
 
 
+@pytest.mark.docker
 def test_a_run_leaves_a_whole_record(docker_engine: docker.DockerClient, tmp_path: Path) -> None:
     """Metrics, steps and samples as in the simulated world, and beside them what disturbed the run."""
     told: list[str] = []
@@ -94,16 +95,37 @@ def test_a_run_leaves_a_whole_record(docker_engine: docker.DockerClient, tmp_pat
     assert (known["comparable"], tuple(known["reasons"])) == (outcome.comparable, outcome.reasons)
 
 
+@pytest.mark.docker
+def test_a_run_whose_containers_were_all_refused_is_none(
+    docker_engine: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says what the engine said, and its record is one of a run that did not end."""
+
+    def refuse(*_: object) -> str:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("live.containers.create", refuse)
+
+    with pytest.raises(EngineRefused, match="could not start the story's containers: no space left on device"):
+        replay(story("3s"), directory=tmp_path / "run", say=lambda _: None)
+
+    record = read_record(tmp_path / "run")
+    assert containers_of(docker_engine, os.getpid()) == []
+    assert not record.ended
+    assert record.provenance["reasons"] == ["the run did not end"]
+
+
 def outcome_seed() -> int:
     """The workload seed the story was written with."""
     return story("3s").seed
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.docker
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_cleans_up(
     docker_engine: docker.DockerClient, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """Ctrl-C and SIGTERM end a run within seconds: nothing is left on the engine, and the record so far is readable."""
+    """Ctrl-C, SIGTERM and a hang-up end a run in seconds: nothing is left, and the record so far is readable."""
     command = [sys.executable, "-c", RUNNING, str(tmp_path / "run")]
     with subprocess.Popen(command, text=True, stderr=subprocess.PIPE) as child:
         wait_until_up(docker_engine, child, tmp_path / "run")
@@ -119,6 +141,7 @@ def test_an_interrupted_run_cleans_up(
     assert record.provenance["reasons"] == ["the run did not end"]
 
 
+@pytest.mark.docker
 def test_a_killed_run_is_mended(docker_engine: docker.DockerClient, tmp_path: Path) -> None:
     """After a `kill -9` the containers end by themselves, the doctor removes them, and the record is readable."""
     command = [sys.executable, "-c", RUNNING, str(tmp_path / "run")]
@@ -144,7 +167,7 @@ def test_a_killed_run_is_mended(docker_engine: docker.DockerClient, tmp_path: Pa
     assert len(record.samples["at_s"]) >= 1
 
 
-def test_a_story_that_is_not_for_engines_is_refused(docker_engine: docker.DockerClient, tmp_path: Path) -> None:
+def test_a_story_that_is_not_for_engines_is_refused(tmp_path: Path) -> None:
     """It is refused before anything is written."""
     import dataclasses
 
@@ -168,4 +191,3 @@ def test_without_an_engine_nothing_is_written(tmp_path: Path, monkeypatch: pytes
 
     gc.collect()
     assert not (tmp_path / "run").exists()
-    assert json.dumps(str(tmp_path))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -262,3 +265,44 @@ class TestOutlet:
             Outlet(sink).say(b"line\n")
         with pytest.raises(DriverGone):
             outlet.write_whole(sink, b"line\n")
+
+
+KILLS = """
+import os, signal, sys
+from live.worker.roster import Roster
+kills = 0
+roster = Roster(lambda: kills)
+line = b'{"do":"submit","id":1,"agent":"w/0","process":"own","until":60.0,"steps":[[0,null,0.0,[["sleep",60.0]]]]}'
+head = {"id": 1, "agent": "w/0", "process": "own"}
+for kills in (2, 2):
+    child = roster.submit(head, line, line.index(b"[["), 0.0)
+    os.kill(child.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    for said in roster.bury(1.0):
+        if b'"killed","agent"' in said:
+            sys.stdout.buffer.write(said)
+"""
+
+
+def test_a_kill_of_the_crew_explains_no_later_death() -> None:
+    """Two processes of one agent die for memory; whoever kills the next agent is not the OOM killer."""
+    told = subprocess.run([sys.executable, "-c", KILLS], capture_output=True, check=True, text=True).stdout
+
+    assert [json.loads(line)["cause"] for line in told.splitlines()] == ["oom", "killed"]
+
+
+def test_every_sample_asked_for_is_answered() -> None:
+    """However many questions a driver asks before it reads, none of the answers is dropped."""
+    questions_count = 1_500
+    command = [sys.executable, "-m", "live.worker"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        worker.stdin.write(b"".join(b'{"do":"sample","id":%d}\n' % number for number in range(questions_count)))
+        worker.stdin.flush()
+        time.sleep(1.0)
+        lines = (json.loads(worker.stdout.readline()) for _ in range(questions_count + 1))
+        answered = [message["id"] for message in lines if message["is"] == "sample"]
+        worker.stdin.close()
+
+    assert answered == list(range(questions_count))

@@ -170,9 +170,8 @@ WARNED = [
         "    steps: [{take: {from: llm, tokens: {exponential: 3.1}}}, ",
         [
             (
-                "rate_limits.llm: agents.worker may want more than 100 tokens at once, which it never grants: "
-                "that agent "
-                "would wait for ever."
+                "rate_limits.llm: agents.worker may want more than 100 tokens at once, more than it holds: "
+                "such a take passes with the bucket full and leaves it in debt."
             ),
         ],
     ),

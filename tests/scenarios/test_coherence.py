@@ -146,24 +146,6 @@ INCOHERENT = [
         ),
     ),
     (
-        "tokens: 60",
-        "tokens: {uniform: [60, 200]}",
-        (
-            "t:12: agents.worker.steps.0.take.tokens is a mapping; it must be at most 100, all that llm can ever "
-            "grant, or "
-            "it waits for ever; write for example 100"
-        ),
-    ),
-    (
-        "from: llm, tokens: 60",
-        "from: slow, tokens: 601",
-        (
-            "t:12: agents.worker.steps.0.take.tokens is 601; it must be at most 600, all that slow can ever "
-            "grant, or it "
-            "waits for ever; write for example 600"
-        ),
-    ),
-    (
         "goals:\n",
         "headline: [steps_per_s, steps_per_s]\ngoals:\n",
         't:19: headline.1 is "steps_per_s"; it must be another metric: it is in the list already',
@@ -227,3 +209,15 @@ def test_limits_may_be_over_committed() -> None:
     text = TWO.replace("mem_limit: 64m", "mem_limit: 32g, cpus: 4").replace("mem_limit: 256m", "mem_limit: 32g")
 
     assert 32 * 1024**3 == load_text(text, "t").container("one").memory_bytes_limit
+
+
+@pytest.mark.parametrize("take", ["from: llm, tokens: {uniform: [60, 200]}", "from: slow, tokens: 601"])
+def test_a_take_above_its_limit_is_no_mistake(take: str) -> None:
+    """It passes with the bucket full or the window empty, so it is warned of and not refused."""
+    load_text(TWO.replace("from: llm, tokens: 60", take), "t")
+
+
+def test_a_retry_takes_time() -> None:
+    """Asking again in the same instant would never let the clock move on."""
+    with pytest.raises(ScenarioError, match=r"retry_after is .*1ms or more"):
+        load_text(TWO.replace("big: {latency: 1s}", "big: {latency: 1s, retry_after: 0s}"), "t")

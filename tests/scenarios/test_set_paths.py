@@ -147,3 +147,9 @@ def test_only_the_values_below_a_replaced_mapping_lose_their_lines() -> None:
         load_text(SMALL, "t", sets=[("hosts", "{local: {cpus: 2, memory: lots}}")])
 
     assert ["--set hosts={local: {cpus: 2, memory: lots}}"] == [problem.source for problem in caught.value.problems]
+
+
+def test_a_path_without_end_is_refused() -> None:
+    """A path deeper than any scenario makes no nest of mappings."""
+    with pytest.raises(SetPathError, match=r"the path is more than 32 names deep"):
+        load_text(SMALL, "t", sets=[(".".join(["live"] * 33), "1")])

@@ -143,3 +143,14 @@ def test_an_alias_bomb_does_not_go_off(text: str) -> None:
 def test_nothing_is_none() -> None:
     """A file of comments alone holds no value."""
     assert read_tree("# Only this.\n", "t").value is None
+
+
+@pytest.mark.timeout(10)
+def test_merges_of_the_same_keys_over_and_over_are_refused() -> None:
+    """Merged keys that give way cost time too, so they count as values."""
+    keys = ", ".join(f"k{number}: 1" for number in range(5000))
+    text = f"a: &a {{{keys}}}\n" + "b: {<<: [" + ", ".join(["*a"] * 5000) + "]}\n"
+    with pytest.raises(MalformedStoryError) as caught:
+        read_tree(text, "t")
+
+    assert str(caught.value).endswith("expands to more than 100,000 values through its aliases")

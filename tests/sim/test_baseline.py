@@ -59,7 +59,7 @@ def write_validation(
 
 def loaded(home: Path, *, excluding: Path | None = None) -> Baseline:
     """The baseline of the story on the host."""
-    return load_baseline(home, key_of_story(STORY), HOST, excluding=excluding)
+    return load_baseline(home, key_of_story(STORY), HOST, excluding=(excluding,) if excluding else ())
 
 
 def test_one_group_has_the_usual_deviation() -> None:

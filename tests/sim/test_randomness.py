@@ -64,3 +64,8 @@ def test_laws_have_their_mean_and_spread(law: Law, mean: float, cv: float) -> No
 
     assert abs(found / mean - 1) <= 5 * cv / math.sqrt(DRAWS_COUNT) + 1e-9
     assert abs(spread - cv) <= 0.08 * cv + 1e-9
+
+
+def test_largest_draw_is_below_one() -> None:
+    """The index whose bits are all set would round to 1, which a normal draw does not take."""
+    assert 1 - 2**-53 == Stream(1, "a", "b").uniform(18358543940080197187)

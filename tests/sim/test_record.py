@@ -17,7 +17,7 @@ from sim.errors import RecordError
 from sim.machine import StepDone
 from sim.physics.host_profile import load_profile
 from sim.record import STEPS_COUNT_MAX, Recorder, begin_record, read_record
-from sim.recorded import recall
+from sim.recorded import recall, story_of
 from sim.run import simulate
 
 if TYPE_CHECKING:
@@ -181,3 +181,37 @@ def test_what_is_not_a_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "scenario.json").write_text(json.dumps({"schema_version": 99}), encoding="utf-8")
     with pytest.raises(RecordError, match=r"has schema version 99; this Tonnage reads version 1$"):
         read_record(tmp_path)
+
+
+def test_rows_are_readable_at_once_and_only_kept_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of two agents thin out evenly for each, and the journal can be read before it is closed."""
+    monkeypatch.setattr("sim.record.STEPS_COUNT_MAX", 10)
+    recorder = Recorder(tmp_path)
+    for index in range(40):
+        recorder.step(done(index, agent="w/0"))
+        recorder.step(done(index, agent="w/1"))
+    steps = recorder.tables["steps"]
+    lines = (tmp_path / "journal.jsonl").read_text(encoding="utf-8").splitlines()
+    recorder.abandon()
+
+    assert {"w/0", "w/1"} == set(steps["agent"])
+    assert len(steps["index"]) < len(lines) < 80
+
+
+@pytest.mark.parametrize("name", ["scenario.json", "journal.jsonl"])
+def test_place_that_cannot_be_written_is_told(tmp_path: Path, name: str) -> None:
+    """What the disk refuses is one line that fits however the place was chosen."""
+    (tmp_path / (f".{name}.part" if name.endswith("json") else name)).mkdir()
+
+    with pytest.raises(RecordError, match=r"cannot be written \(.*name another place with --record or TONNAGE_HOME"):
+        simulate(load("memory-oom").story, profile=load_profile(None), directory=tmp_path)
+
+
+def test_damaged_record_is_told(tmp_path: Path) -> None:
+    """JSON of the wrong shape is a damaged record, not a bug."""
+    begin_record(tmp_path, load("memory-oom").story, {}, {})
+    (tmp_path / "summary.json").write_text('{"ended": true, "metrics": [{}]}', encoding="utf-8")
+    (tmp_path / "scenario.json").write_text('{"schema_version": 1, "story": {"name": 1}}', encoding="utf-8")
+
+    with pytest.raises(RecordError, match=r"is damaged \("):
+        story_of(tmp_path)

@@ -130,9 +130,10 @@ def test_everything_the_caller_knows_is_told() -> None:
     )
     lines = comparison_text(replace(example(), circumstances=told)).splitlines()
 
-    assert lines[-4:] == [
+    assert lines[-5:] == [
         f"given the measured other load of 0.02 cores: {FIGURES}",
-        "this is the shrunk story, not the full-size one; shrinking changed: step against quota 0.200 -> 0.800",
+        "this is the shrunk story, not the full-size one; shrinking changed:",
+        "  step against quota  0.200 -> 0.800",
         "negative control fluid: caught; throttled time is 100 % off",
         "negative control no_oom: NOT CAUGHT; nothing was killed",
     ]

@@ -120,7 +120,11 @@ def test_woken_tasks_take_idle_cores(env: simpy.Environment) -> None:
 def test_unseen_idle_core_fetches_work_late(env: simpy.Environment) -> None:
     """Where halted cores are not seen, a task wakes on its last core beside another, and is fetched ticks later."""
     unseen = dataclasses.replace(REAL, idle_pull_s_mean=0.004 / 0.9)
-    times = []
+    times: list[float] = []
+
+    def note(clock: simpy.Environment) -> Callable[[], None]:
+        return lambda: times.append(clock.now)
+
     for profile in (REAL, unseen):
         clock = simpy.Environment()
         cpu = machine(clock, 2, profile)
@@ -128,7 +132,7 @@ def test_unseen_idle_core_fetches_work_late(env: simpy.Environment) -> None:
         first, second = Task("a"), Task("a")
         first.core = second.core = 0
         cpu.run(first, 0.1, lambda: None)
-        cpu.run(second, 0.1, lambda clock=clock: times.append(clock.now))
+        cpu.run(second, 0.1, note(clock))
         clock.run(until=1)
 
     assert 0.1 == pytest.approx(times[0])
@@ -171,6 +175,32 @@ def test_new_limit_holds_from_now_on(env: simpy.Environment) -> None:
     assert 4.0 == pytest.approx(before.cpu_s, rel=0.01)
     assert 2.0 == pytest.approx(after.cpu_s - before.cpu_s, rel=0.03)
     assert after.periods_count > before.periods_count
+
+
+def test_first_quota_holds_from_now_on(env: simpy.Environment) -> None:
+    """A lone task that ran without a quota is throttled as soon as there is one."""
+    cpu = machine(env, 1)
+    cpu.add_group("a", GroupLimits(None, 1024, None))
+    cpu.run(Task("a"), 100.0, lambda: None)
+    env.run(until=10)
+    cpu.set_limits("a", GroupLimits(0.2, 1024, None))
+    env.run(until=20)
+    counters = cpu.counters("a")
+
+    assert 12.0 == pytest.approx(counters.cpu_s, rel=0.01)
+    assert 99 <= counters.throttled_periods_count
+
+
+def test_lifted_quota_frees_a_standing_task(env: simpy.Environment) -> None:
+    """Without its quota a throttled task has the core to itself from then on."""
+    cpu = machine(env, 1)
+    cpu.add_group("a", GroupLimits(0.2, 1024, None))
+    cpu.run(Task("a"), 100.0, lambda: None)
+    env.run(until=10.05)
+    cpu.set_limits("a", GroupLimits(None, 1024, None))
+    env.run(until=20.05)
+
+    assert 12.0 == pytest.approx(cpu.counters("a").cpu_s, rel=0.01)
 
 
 def test_cpu_time_is_conserved(env: simpy.Environment) -> None:

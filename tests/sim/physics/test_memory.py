@@ -32,6 +32,14 @@ def test_asking_process_may_be_the_one() -> None:
     assert 10 * MIB == memory.used_bytes
 
 
+def test_nobody_else_dies_for_a_dead_process() -> None:
+    """Once the asking process is killed its charge is void, so the others need not make room for it."""
+    memory = filled(100 * MIB, a=50, b=31)
+
+    assert ["a"] == memory.charge("a", 60 * MIB)
+    assert 41 * MIB == memory.used_bytes
+
+
 def test_raised_scores_protect_the_first_process() -> None:
     """PID 1 outlives its children although it is larger, while their score is raised."""
     memory = filled(100 * MIB, child=20)
@@ -68,3 +76,11 @@ def test_lowering_the_limit_kills_until_it_fits() -> None:
     memory = filled(None, one=10, two=30, three=20)
 
     assert ["two", "three"] == memory.set_limit(25 * MIB)
+
+
+def test_lowering_the_limit_keeps_the_peak() -> None:
+    """What was once charged stays the peak, whatever the limit becomes."""
+    memory = filled(100 * MIB, one=80)
+    memory.set_limit(50 * MIB)
+
+    assert 90 * MIB == memory.peak_bytes

@@ -86,3 +86,12 @@ def test_tally_tells_what_happened(env: simpy.Environment) -> None:
         limiter.tally.wait_s_sum,
         limiter.tally.waiting_count,
     )
+
+
+@pytest.mark.timeout(5)
+def test_wait_below_the_clocks_resolution_is_none(env: simpy.Environment) -> None:
+    """A fast bucket late in a story serves at once what the clock could not wait for."""
+    limiter = Limiter(env, spec(rate=1e6, capacity=1e6, level=1e6, debt=False, shared=True))
+    takes = [(1e4 + index * 0.1, "a", 333_333.3 + index * 0.7) for index in range(200)]
+
+    assert 200 == len(play(limiter, env, takes))
