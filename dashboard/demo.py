@@ -17,7 +17,7 @@ from live.run import DockerWorld
 from scenarios import load
 from sim.commands import say, show
 from sim.exit_codes import guarded
-from sim.physics.host_profile import load_profile, profile_from_json
+from sim.physics.host_profile import load_profile
 from sim.places import SHIPPED_RECORDS, fresh, home, host_profile, validations
 from sim.record import read_record
 from sim.recorded import recall_all, story_of
@@ -80,7 +80,8 @@ def _with_recorded(story: Story, directory: Path) -> Comparison:
     shelf = SHIPPED_RECORDS / STORY
     real = recall_all(shelf)
     told = read_record(shelf / "live-1").provenance
-    profile = profile_from_json(told["host"], str(shelf))
+    # The reference profile was measured on the machine of the recorded runs, apart from them.
+    profile = load_profile(None)
     show(
         f"No engine here, so the real side below was RECORDED: {len(real)} runs on {told['started_at'][:10]}, "
         f"{profile.cpus_count} cores, kernel {profile.kernel}, Docker {profile.engine}. Nothing ran for real just now."

@@ -209,9 +209,9 @@ def test_place_that_cannot_be_written_is_told(tmp_path: Path, name: str) -> None
 
 def test_damaged_record_is_told(tmp_path: Path) -> None:
     """JSON of the wrong shape is a damaged record, not a bug."""
-    begin_record(tmp_path, load("memory-oom").story, {}, {})
-    (tmp_path / "summary.json").write_text('{"ended": true, "metrics": [{}]}', encoding="utf-8")
     (tmp_path / "scenario.json").write_text('{"schema_version": 1, "story": {"name": 1}}', encoding="utf-8")
+    (tmp_path / "journal.jsonl").write_text('{"row": "window"}', encoding="utf-8")
 
-    with pytest.raises(RecordError, match=r"is damaged \("):
-        story_of(tmp_path)
+    for read in (recall, story_of):
+        with pytest.raises(RecordError, match=r"is damaged \("):
+            read(tmp_path)

@@ -48,7 +48,7 @@ def test_memory_kills_are_survived() -> None:
     outcome = simulate(story("memory-oom"), profile=PROFILE)
     events = outcome.recorder.tables["events"]
 
-    assert 5 <= metric(outcome, "oom_kill_count") <= 20
+    assert 5 <= metric(outcome, "oom_kill_count") <= 30
     assert 0.8 < metric(outcome, "completion_ratio") < 1
     assert events["what"].count("lost") == events["what"].count("process_killed")
     assert 4 == metric(outcome, "agents_up_count", None)
