@@ -65,6 +65,9 @@ SECONDS_MINUTES_FROM = 180.0
 # Figures are published from this many real runs on; fewer seldom decide anything.
 REPEATS_PUBLISHED_COUNT = 8
 
+# Every disturbed run brings its own reasons; a line holds the first of them.
+REASONS_SHOWN_COUNT = 2
+
 
 def comparison_text(comparison: Comparison, *, full: bool = False) -> str:
     """The whole answer, lines joined by newlines and none at the end.
@@ -235,7 +238,10 @@ def _ending(comparison: Comparison) -> list[str]:
 def _verdict_line(comparison: Comparison) -> str:
     line = f"{comparison.verdict}: {_figures(comparison)}"
     reasons = comparison.circumstances.reasons
-    return f"{line}; {'; '.join(reasons)}" if reasons else line
+    if not reasons:
+        return line
+    more = f"; and {len(reasons) - REASONS_SHOWN_COUNT} more reasons" if len(reasons) > REASONS_SHOWN_COUNT else ""
+    return f"{line}; {'; '.join(reasons[:REASONS_SHOWN_COUNT])}{more}"
 
 
 def _figures(comparison: Comparison) -> str:

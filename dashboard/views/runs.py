@@ -27,7 +27,7 @@ RECENT = timedelta(minutes=15)
 def show() -> None:
     """Show the page."""
     st.title("Runs")
-    st.markdown("Every simulation and every real run on this machine, with what it found. Choose a row to open it.")
+    st.markdown("Every simulation and every real run kept here, and those that ship. Choose a row to open it.")
     _start_form()
     job_cards.show_jobs(_recent_jobs)
     validations, runs = record_shelf.validations(), record_shelf.runs()

