@@ -69,7 +69,7 @@ _LEFT_OUT = frozenset(
 # `libz.so.1 => /lib/libz.so.1 (0x..)`, or the loader: `/lib64/ld-linux-x86-64.so.2 (0x..)`.
 _LIBRARY = re.compile(r"\s+(\S+) => (/\S+) \(0x|\s+(/\S+) \(0x")
 
-# glibc gives memory above this size back at once, where it would keep up to 32 MB after the first large line.
+# The C library gives memory above this size back at once, where it would keep up to 32 MB after the first large line.
 _MALLOC_BYTES_RETURNED = 65536
 
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
