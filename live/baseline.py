@@ -1,17 +1,18 @@
-"""Measures what only a run shows: the machine's own load beside a run, and how soon idle cores fetch waiting work.
+"""Measures what only a run shows: the machine's own load beside a run, and how well its kernel spreads work.
 
 A baseline story is run for it: agents without a quota, one more than cores, wait for CPU only as much as the kernel
-fails to spread them. It is simulated with a range of values, and the one whose mean wait for CPU is nearest is kept.
+fails to spread them. It is simulated with a range of values, and those whose waits for CPU are nearest are kept.
 No story that predictions are judged by takes part in it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
+from itertools import product
 from typing import TYPE_CHECKING
 
 from live.run import replay
+from live.spreading import Spread, distance, spread_of
 from scenarios import load_text
 from sim.run import Outcome, simulate
 
@@ -21,12 +22,11 @@ if TYPE_CHECKING:
     from scenarios import Story
     from sim.physics.host_profile import HostProfile
 
-# Zero is a kernel that sees its idle cores; the others are powers of two of a tick, up to "hardly ever".
-CANDIDATES_S = (0.0, 0.004, 0.008, 0.016, 0.024, 0.032, 0.064, 0.128)
+# How often a waking task sees an idle core, and how soon an idle core fetches what was overlooked: a kernel that sees
+# them all, or each chance with delays of one tick up to "hardly ever".
+CANDIDATES = ((1.0, 0.0), *product((0.75, 0.5, 0.25, 0.0), (0.004, 0.008, 0.016, 0.032, 0.064)))
 RUNS_COUNT = 2
 DISTURBED_RUNS_MAX = 3
-# Waits below it are as good as none; a wait of zero has no logarithm.
-WAIT_S_MIN = 1e-6
 # Room for the supervisor, and for each agent's process.
 SUPERVISOR_MIB = 64
 AGENT_MIB = 8
@@ -56,16 +56,19 @@ def with_baseline(profile: HostProfile, say: Callable[[str], None]) -> HostProfi
     runs = _real_runs(story, say)
     if not runs:
         told = "not measured: every run was disturbed"
-        origin = profile.origin | {"idle_pull_s_mean": told, "background_cores_mean": told}
+        origin = profile.origin | dict.fromkeys(("idle_seen_ratio", "idle_pull_s_mean", "background_cores_mean"), told)
         return dataclasses.replace(profile, origin=origin)
     loaded = dataclasses.replace(profile, background_cores_mean=sum(map(_beside_cores, runs)) / len(runs))
-    seen = sum(map(_wait_s, runs)) / len(runs)
-    best = min(CANDIDATES_S, key=lambda value: _distance(_predicted_wait_s(story, loaded, value), seen))
+    seen = spread_of(run.recorder.tables["steps"] for run in runs)
+    tried = [_with(loaded, *values) for values in CANDIDATES]
+    best = min(tried, key=lambda candidate: distance(seen, _spread(story, candidate)))
+    fitted = f"fitted to the waits for CPU of {count} agents without a quota, {seen.mean_s * 1e3:.2f} ms in the mean"
     origin = profile.origin | {
-        "idle_pull_s_mean": f"fitted to the mean wait for CPU of {count} agents without a quota: {seen * 1e3:.2f} ms",
+        "idle_seen_ratio": fitted,
+        "idle_pull_s_mean": fitted,
         "background_cores_mean": f"driver, engine and everything else beside {len(runs)} runs of {count} agents",
     }
-    return dataclasses.replace(loaded, idle_pull_s_mean=best, origin=origin)
+    return dataclasses.replace(best, origin=origin)
 
 
 def _real_runs(story: Story, say: Callable[[str], None]) -> list[Outcome]:
@@ -82,22 +85,17 @@ def _real_runs(story: Story, say: Callable[[str], None]) -> list[Outcome]:
     return runs
 
 
-def _predicted_wait_s(story: Story, profile: HostProfile, idle_pull_s_mean: float) -> float:
-    tried = dataclasses.replace(profile, idle_pull_s_mean=idle_pull_s_mean)
-    waits = [_wait_s(simulate(story, profile=tried, physics_seed=seed)) for seed in range(1, REPLICATIONS_COUNT + 1)]
-    return sum(waits) / len(waits)
+def _with(profile: HostProfile, idle_seen_ratio: float, idle_pull_s_mean: float) -> HostProfile:
+    return dataclasses.replace(profile, idle_seen_ratio=idle_seen_ratio, idle_pull_s_mean=idle_pull_s_mean)
 
 
-def _distance(one_s: float, other_s: float) -> float:
-    """How far two waits are apart, as a ratio in either direction; zero where both are as good as none."""
-    return abs(math.log(max(one_s, WAIT_S_MIN) / max(other_s, WAIT_S_MIN)))
+def _spread(story: Story, profile: HostProfile) -> Spread:
+    """What a profile predicts of the baseline."""
+    runs = (simulate(story, profile=profile, physics_seed=seed) for seed in range(1, REPLICATIONS_COUNT + 1))
+    return spread_of(run.recorder.tables["steps"] for run in runs)
 
 
 def _beside_cores(outcome: Outcome) -> float:
     """What was burnt on the host beside the containers."""
     harness = outcome.harness
     return harness.other_load_cores + harness.harness_cores if harness else 0.0
-
-
-def _wait_s(outcome: Outcome) -> float:
-    return next(metric.value for metric in outcome.metrics if metric.name == "cpu_wait_s")

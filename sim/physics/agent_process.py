@@ -48,6 +48,11 @@ class AgentProcess:
         return self._program.steps[min(self._position, len(self._program.steps) - 1)].index
 
     @property
+    def own_bytes(self) -> int:
+        """The memory it has touched for itself; what PID 1 holds in its place is not among it."""
+        return 0 if self.owner == INIT else self.held_bytes + self.leaked_bytes
+
+    @property
     def busy(self) -> bool:
         """Whether a program is under way."""
         return self._program is not None
@@ -170,10 +175,10 @@ class _StepUnderWay:
         elif isinstance(work, Compute):
             self._compute(work)
         elif isinstance(work, Hold):
-            pieces = max(1, min(_PIECES_MAX, math.ceil(work.memory_bytes / _PIECE_BYTES)))
-            self._touch(work, pieces, 0)
+            self._touch(work, _pieces_count(work.memory_bytes), 0)
         elif isinstance(work, Release):
-            self._release()
+            held = self._process.held_bytes
+            self._release(held, _pieces_count(held), 0)
 
     def _worked(self) -> None:
         """Close a working stage: from when it was due to now is latency."""
@@ -197,7 +202,7 @@ class _StepUnderWay:
         if piece == pieces:
             self._worked()
             return
-        size = work.memory_bytes * (piece + 1) // pieces - work.memory_bytes * piece // pieces
+        size = _piece_bytes(work.memory_bytes, pieces, piece)
 
         def touched() -> None:
             process = self._process
@@ -212,15 +217,19 @@ class _StepUnderWay:
 
         self._process.burn(size * self._container.profile.touch_s_per_byte, 1, touched)
 
-    def _release(self) -> None:
-        held = self._process.held_bytes
+    def _release(self, held: int, pieces: int, piece: int) -> None:
+        """Give memory back piece by piece, so that others find room as it becomes free."""
+        if piece == pieces:
+            self._worked()
+            return
+        size = _piece_bytes(held, pieces, piece)
 
         def released() -> None:
-            self._container.memory.give_back(self._process.owner, held)
-            self._process.held_bytes = 0
-            self._worked()
+            self._container.memory.give_back(self._process.owner, size)
+            self._process.held_bytes -= size
+            self._release(held, pieces, piece + 1)
 
-        self._process.burn(held * self._container.profile.release_s_per_byte, 1, released)
+        self._process.burn(size * self._container.profile.release_s_per_byte, 1, released)
 
     def _finish(self) -> None:
         self._process.step_finished(
@@ -236,6 +245,14 @@ class _StepUnderWay:
                 last=self._step.last,
             )
         )
+
+
+def _pieces_count(memory_bytes: int) -> int:
+    return max(1, min(_PIECES_MAX, math.ceil(memory_bytes / _PIECE_BYTES)))
+
+
+def _piece_bytes(memory_bytes: int, pieces: int, piece: int) -> int:
+    return memory_bytes * (piece + 1) // pieces - memory_bytes * piece // pieces
 
 
 def memory_owner(program: Program) -> str:

@@ -66,6 +66,8 @@ class SimulatedContainer:
         self._waiting: dict[str, tuple[Program, simpy.Event]] = {}
         self._supervisor = Task(spec.name)
         self._errands: deque[_Errand] = deque()
+        # Killed processes that the kernel is still clearing away, each with what tells of its loss.
+        self._ending: dict[Task, Callable[[], object]] = {}
         self._busy = False
 
     @property
@@ -200,19 +202,32 @@ class SimulatedContainer:
             self._lose(victim, "oom")
 
     def _lose(self, agent: str, cause: Literal["oom", "killed"]) -> None:
-        """Take a killed process's work with it and tell, as late as the supervisor would."""
+        """Take a killed process's work with it and tell, as late as the supervisor would.
+
+        Its memory counts as free at once, since whoever asks for it waits and kills nobody else meanwhile. Giving it
+        back page by page is the dead process's own CPU work, charged to the container.
+        """
         happened_s = self.now
         waiting = self._waiting.pop(agent, None)
         index = self._index_lost(waiting[0]) if waiting else 0
-        self._processes.pop(agent).kill()
+        process = self._processes.pop(agent)
+        process.kill()
         self.memory.leave(agent)
+        resident_bytes = self.profile.agent_memory_bytes + process.own_bytes
 
         def tell() -> None:
             self._notify(ProcessKilled(self.name, agent, cause, happened_s, self.now))
             if waiting is not None:
                 waiting[1].succeed(Lost(agent, index, cause, happened_s))
 
-        self.after(self.profile.oom_kill_s_mean, tell)
+        def gone() -> None:
+            del self._ending[remains]
+            self.errand(self.profile.submit_cpu_s / 2, lambda: self.after(self.profile.notice_s_mean, tell), tell)
+
+        remains = Task(self.name)
+        self._ending[remains] = tell
+        kill_cpu_s = self.profile.oom_kill_cpu_s if cause == "oom" else 0.0
+        self.cpu.run(remains, kill_cpu_s + resident_bytes * self.profile.release_s_per_byte, gone)
 
     def die(self, cause: Literal["oom", "killed", "exited"]) -> None:
         """End with PID 1: every program is lost, and the machine hears of it."""
@@ -222,7 +237,7 @@ class SimulatedContainer:
         self.end()
         exit_code = 0 if cause == "exited" else SIGKILL_EXIT
         self.after(
-            self.profile.oom_kill_s_mean,
+            self.profile.stop_s_mean,
             lambda: self._notify(Died(self.name, cause, exit_code, happened_s, self.now)),
         )
 
@@ -235,6 +250,10 @@ class SimulatedContainer:
             answer.succeed(Lost(agent, self._index_lost(program), "container", happened_s))
         for process in self._processes.values():
             process.kill()
+        for remains, tell in self._ending.items():
+            self.cpu.cancel(remains)
+            tell()
+        self._ending.clear()
         self._waiting.clear()
         self._processes.clear()
         while self._errands:

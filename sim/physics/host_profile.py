@@ -21,9 +21,11 @@ class HostProfile:
     """The constants of one machine, in seconds, bytes and cores; `origin` says per constant how it was measured.
 
     `start_s_by_concurrency` maps how many starts were under way at once to the time each took.
-    `idle_pull_s_mean` is how long an idle core takes to fetch a task that waits elsewhere. Zero is a kernel that sees
-    its idle cores when a task wakes; a virtual machine whose halted CPUs count as preempted does not see them.
+    `idle_seen_ratio` is how often a waking task whose last core is busy sees an idle one: 1 on a plain kernel, less in
+    a virtual machine whose halted CPUs count as preempted. What was overlooked is fetched by the idle core at a tick,
+    `idle_pull_s_mean` later (0: at the next).
     `background_cores_mean` is what driver, engine and the rest of the machine burn beside the containers of a live run.
+    `oom_kill_cpu_s` is what a kill over the limit costs the container beyond giving the victim's memory back.
     `step_cpu_s`, `submit_cpu_s` and `sample_cpu_s` are CPU that the harness itself burns in the container.
     """
 
@@ -39,6 +41,7 @@ class HostProfile:
     period_s: float
     base_slice_s: float
     balance_interval_s: float
+    idle_seen_ratio: float
     idle_pull_s_mean: float
     background_cores_mean: float
     create_s_mean: float
@@ -54,7 +57,7 @@ class HostProfile:
     sample_cpu_s: float
     wake_s_mean: float
     notice_s_mean: float
-    oom_kill_s_mean: float
+    oom_kill_cpu_s: float
     respawn_s_mean: float
     origin: dict[str, str]
 

@@ -37,8 +37,8 @@ class KernelCpu:
     ) -> None:
         """Have `cores_count` idle cores.
 
-        `phase(name)` is in [0, 1) and says where ticks and periods fall; `luck(number)` is in [0, 1) and decides
-        whether an idle core notices, that many ticks on, that there is work elsewhere.
+        `phase(name)` is in [0, 1) and says where ticks and periods fall; `luck(number)` is in [0, 1) and decides,
+        each time anew, whether an idle core is seen or sees that there is work elsewhere.
         """
         self._env = env
         self._profile = profile
@@ -49,11 +49,12 @@ class KernelCpu:
         self._balance_ns = ns(profile.balance_interval_s)
         self._balance_phase_ns = int(phase("balance") * self._balance_ns)
         self._balancing = False
-        # The chance that an idle core fetches a task at a tick; certain where idle cores are seen anyway.
-        self._sees_idle = profile.idle_pull_s_mean == 0
-        self._pull_ratio = 1.0 if self._sees_idle else 1 - math.exp(-profile.tick_s / profile.idle_pull_s_mean)
+        # The chances that a waking task sees an idle core, and that an idle core fetches a task at a tick.
+        self._seen_ratio = profile.idle_seen_ratio
+        pull_s = profile.idle_pull_s_mean
+        self._pull_ratio = 1 - math.exp(-profile.tick_s / pull_s) if pull_s else 1.0
         self._luck = luck
-        self._kicks_count = 0
+        self._chances_count = 0
         self._cores = [Core(index) for index in range(cores_count)]
         self._groups: dict[str, Group] = {}
 
@@ -125,14 +126,16 @@ class KernelCpu:
     def _choose(self, task: Task, group: Group) -> int:
         """Pick the core a waking task goes to: its last if idle, then any idle one, then the shortest queue.
 
-        Where idle cores are not seen (halted CPUs of a virtual machine), a task stays where it ran last.
+        Where idle cores may be overlooked (halted CPUs of a virtual machine), a task stays where it ran last.
         """
         last = task.core if task.core in group.cores else None
-        if last is not None and (self._cores[last].idle or not self._sees_idle):
+        if last is not None and self._cores[last].idle:
             return last
-        for index in group.cores:
-            if self._cores[index].idle:
-                return index
+        idle = next((index for index in group.cores if self._cores[index].idle), None)
+        if idle is not None and (last is None or self._is_lucky(self._seen_ratio)):
+            return idle
+        if last is not None and self._seen_ratio < 1:
+            return last
         return min(group.cores, key=lambda index: (self._cores[index].runnable_count(), index != last, index))
 
     def _enqueue(self, queue: GroupQueue, task: Task) -> None:
@@ -175,10 +178,11 @@ class KernelCpu:
             self._pick(core)
             return
         had_slice = self._now_ns() - core.picked_ns >= self._base_slice_ns
+        # Level is enough: the current one's slice is over, so its new deadline is no earlier than the newcomer's.
         if queue is core.running:
-            behind = task.vruntime_ns < core.current.vruntime_ns
+            behind = task.vruntime_ns <= core.current.vruntime_ns
         else:
-            behind = queue.vruntime_ns < core.running.vruntime_ns
+            behind = queue.vruntime_ns <= core.running.vruntime_ns
         if had_slice and behind:
             self._pick(core)
         else:
@@ -205,11 +209,12 @@ class KernelCpu:
             queue.runtime_ns -= delta
 
     def _pick(self, core: Core) -> None:
-        """Run the task that is furthest behind; a core with nothing to run pulls from another."""
+        """Run the task that is furthest behind; a core with nothing to run pulls from another where it sees it."""
         if not core.queues:
             core.current, core.running = None, None
             core.token += 1
-            self._pull(core)
+            if self._seen_ratio == 1:
+                self._pull(core)
             return
         queue = core.best()
         core.running, core.current = queue, queue.first()
@@ -376,13 +381,17 @@ class KernelCpu:
         """At a tick with company, let an idle core pull, as the kernel's tickless balancing does sooner or later."""
         if core.runnable_count() <= 1:
             return
-        self._kicks_count += 1
-        if self._luck(self._kicks_count) > self._pull_ratio:
-            return
         for other in self._cores:
-            if other.idle:
+            if other.idle and self._is_lucky(self._pull_ratio):
                 self._pull(other)
                 return
+
+    def _is_lucky(self, ratio: float) -> bool:
+        """Whether something with this chance happens now."""
+        if ratio == 1:
+            return True
+        self._chances_count += 1
+        return self._luck(self._chances_count) < ratio
 
     def _start_balancing(self) -> None:
         if self._balancing or len(self._cores) == 1:

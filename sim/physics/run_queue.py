@@ -55,11 +55,11 @@ class GroupQueue:
         return self.group.shares * (len(self.tasks) / total) if total else float(self.group.shares)
 
     def first(self) -> Task:
-        """The task that has run least."""
+        """The task that has run least; of several that are level the one that came last, as a newcomer does."""
         tasks = self.tasks
         if len(tasks) == 1:
             return tasks[0]
-        return min(tasks, key=_vruntime)
+        return min(reversed(tasks), key=_vruntime)
 
     def place(self, task: Task) -> None:
         """Add a task at the average of those present, so that it is owed nothing and owes nothing."""
@@ -105,11 +105,11 @@ class Core:
         self.queues.append(queue)
 
     def best(self) -> GroupQueue:
-        """The queue with the least virtual runtime."""
+        """The queue with the least virtual runtime; of several that are level the one that came last."""
         queues = self.queues
         if len(queues) == 1:
             return queues[0]
-        return min(queues, key=_queue_vruntime)
+        return min(reversed(queues), key=_queue_vruntime)
 
 
 def _queue_vruntime(queue: GroupQueue) -> int:

@@ -130,7 +130,7 @@ class SimulatedMachine:
         if container is None:
             return self._refuse(name)
         container.die("killed")
-        return self._env.timeout(self._profile.oom_kill_s_mean, Stopped(name, SIGKILL_EXIT))
+        return self._env.timeout(self._profile.stop_s_mean, Stopped(name, SIGKILL_EXIT))
 
     def limit(self, name: str, *, cpus_limit: float | None, memory_bytes_limit: int | None) -> simpy.Event:
         """Change limits while the container runs."""

@@ -2,44 +2,45 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
 
 from live import baseline
 from sim.compare import Harness
-from sim.metrics import Metric
 from sim.physics.host_profile import load_profile
-from sim.record import Recorder
-from sim.run import Outcome
+from sim.run import simulate
 
 if TYPE_CHECKING:
     from scenarios import Story
+    from sim.run import Outcome
 
 
-def run(wait_s: float) -> Outcome:
-    """A real run with this mean wait for CPU, beside 0.03 cores of other load and 0.02 of harness."""
-    wait = Metric("cpu_wait_s", "agents", "physics", "s", wait_s)
-    return Outcome("docker", (wait,), (), (), Recorder(None), None, harness=Harness(0.001, 0.03, 0.0, 0.02))
-
-
-@pytest.mark.parametrize(("seen_s", "best_s"), [(0.0, 0.0), (0.016, 0.016), (0.5, 0.128)])
-def test_the_nearest_candidate_is_kept(monkeypatch: pytest.MonkeyPatch, seen_s: float, best_s: float) -> None:
-    """Waits of zero, seen or predicted, are as good as none and fail nothing; the agents have the room they need."""
+@pytest.mark.parametrize(("seen_ratio", "pull_s"), [(1.0, 0.0), (0.0, 0.064), (0.5, 0.008)])
+def test_what_was_simulated_is_found_again(monkeypatch: pytest.MonkeyPatch, seen_ratio: float, pull_s: float) -> None:
+    """Runs made by the model with known values are fitted with those values or their neighbours."""
     told: list[str] = []
     stories: list[Story] = []
 
     def seen(story: Story, _say: object) -> list[Outcome]:
         stories.append(story)
-        return [run(seen_s)]
+        true = dataclasses.replace(
+            load_profile(None), idle_seen_ratio=seen_ratio, idle_pull_s_mean=pull_s, background_cores_mean=0.05
+        )
+        beside = Harness(0.001, 0.03, 0.0, 0.02)
+        # Physics seeds that the fit does not use.
+        return [
+            dataclasses.replace(simulate(story, profile=true, physics_seed=seed), harness=beside) for seed in (98, 99)
+        ]
 
     monkeypatch.setattr(baseline, "_real_runs", seen)
-    monkeypatch.setattr(baseline, "_predicted_wait_s", lambda _story, _profile, value: value)
 
     profile = baseline.with_baseline(load_profile(None), told.append)
 
     count = profile.cpus_count + 1
-    assert profile.idle_pull_s_mean == best_s
+    assert profile.idle_seen_ratio == pytest.approx(seen_ratio, abs=0.25)
+    assert profile.idle_pull_s_mean == pytest.approx(pull_s, rel=1.0)
     assert profile.background_cores_mean == pytest.approx(0.05)
     assert told == [f"seeing how the kernel spreads {count} agents over {profile.cpus_count} cores"]
     assert stories[0].containers[0].memory_bytes_limit == (64 + 8 * count) * 1024**2
@@ -51,5 +52,5 @@ def test_a_disturbed_baseline_leaves_the_profile_as_it_is(monkeypatch: pytest.Mo
     before = load_profile(None)
     after = baseline.with_baseline(before, lambda _text: None)
 
-    assert after.idle_pull_s_mean == before.idle_pull_s_mean
+    assert (after.idle_seen_ratio, after.idle_pull_s_mean) == (before.idle_seen_ratio, before.idle_pull_s_mean)
     assert after.origin["background_cores_mean"] == "not measured: every run was disturbed"

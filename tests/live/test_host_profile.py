@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     import docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
-
-SECONDS_MAX = 60.0
 
 # Orders of magnitude on any machine that runs Docker: outside them something was measured wrongly, not slowly.
 PLAUSIBLE = {
@@ -35,19 +32,17 @@ PLAUSIBLE = {
     "sample_cpu_s": (1e-6, 0.01),
     "wake_s_mean": (1e-6, 0.05),
     "notice_s_mean": (1e-6, 0.05),
-    "oom_kill_s_mean": (1e-4, 2.0),
+    "oom_kill_cpu_s": (0.0, 0.1),
     "respawn_s_mean": (1e-5, 0.5),
 }
 
 
-def test_this_host_is_measured_in_a_minute(docker_engine: docker.DockerClient) -> None:
+def test_this_host_is_measured(docker_engine: docker.DockerClient) -> None:
     """The profile is whole, plausible and readable again, progress was told, and nothing is left on the engine."""
     told: list[str] = []
-    began_s = time.monotonic()
 
     profile = measure_host(docker_engine, told.append)
 
-    assert time.monotonic() - began_s < SECONDS_MAX
     assert len(told) >= 5
     values = dataclasses.asdict(profile)
     assert {name: value for name, (low, high) in PLAUSIBLE.items() if not low <= (value := values[name]) <= high} == {}

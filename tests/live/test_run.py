@@ -82,6 +82,9 @@ def test_a_run_leaves_a_whole_record(docker_engine: docker.DockerClient, tmp_pat
     assert [check for check in outcome.checks if not check.ok] == []
     assert 3.0 < took_s < 30.0
     assert told
+    # The run's clock ticks from before its machine was made; readiness is counted from the first thing asked of it.
+    up_at_s = record.events["at_s"][record.events["what"].index("started")]
+    assert record.gauges["value"][record.gauges["name"].index("ready_s")] < up_at_s
 
     known = record.provenance
     assert known["world"] == "docker"

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 
 # The closed forms below are for a kernel without granularity: fine ticks and slices stand in for it.
-FINE = dataclasses.replace(load_profile(None), idle_pull_s_mean=0.0, tick_s=1e-4, slice_s=1e-3, base_slice_s=1e-4)
-REAL = dataclasses.replace(load_profile(None), idle_pull_s_mean=0.0, tick_s=0.004, slice_s=0.005, base_slice_s=0.0014)
+PLAIN = dataclasses.replace(load_profile(None), idle_seen_ratio=1.0, idle_pull_s_mean=0.0)
+FINE = dataclasses.replace(PLAIN, tick_s=1e-4, slice_s=1e-3, base_slice_s=1e-4)
+REAL = dataclasses.replace(PLAIN, tick_s=0.004, slice_s=0.005, base_slice_s=0.0014)
 
 
 def no_phase(_name: str) -> float:
@@ -117,9 +118,9 @@ def test_woken_tasks_take_idle_cores(env: simpy.Environment) -> None:
     assert 0.15 == pytest.approx(max(burn(env, cpu, [("a", 0.1), ("a", 0.1), ("a", 0.1)])), abs=0.01)
 
 
-def test_unseen_idle_core_fetches_work_late(env: simpy.Environment) -> None:
+def test_unseen_idle_core_fetches_work_late() -> None:
     """Where halted cores are not seen, a task wakes on its last core beside another, and is fetched ticks later."""
-    unseen = dataclasses.replace(REAL, idle_pull_s_mean=0.004 / 0.9)
+    unseen = dataclasses.replace(REAL, idle_seen_ratio=0.0, idle_pull_s_mean=0.004 / 0.9)
     times: list[float] = []
 
     def note(clock: simpy.Environment) -> Callable[[], None]:
@@ -137,6 +138,56 @@ def test_unseen_idle_core_fetches_work_late(env: simpy.Environment) -> None:
 
     assert 0.1 == pytest.approx(times[0])
     assert 0.101 < times[1] < 0.12
+
+
+@pytest.mark.parametrize(("luck", "finish_s"), [(0.4, 0.1), (0.6, 0.2)])
+def test_idle_core_is_seen_as_often_as_the_profile_says(luck: float, finish_s: float) -> None:
+    """A chance below the ratio puts a waking task on the idle core; above it, it shares its last for good."""
+    half = dataclasses.replace(REAL, idle_seen_ratio=0.5, idle_pull_s_mean=1e9, balance_interval_s=1e3)
+    env = simpy.Environment()
+    cpu = KernelCpu(env, half, 2, no_phase, lambda _number: luck)
+    cpu.add_group("a", GroupLimits(None, 1024, None))
+    first, second = Task("a"), Task("a")
+    first.core = second.core = 0
+    times: list[float] = []
+    cpu.run(first, 0.1, lambda: times.append(env.now))
+    cpu.run(second, 0.1, lambda: times.append(env.now))
+    env.run(until=1)
+
+    assert finish_s == pytest.approx(times[-1])
+
+
+@pytest.mark.parametrize(("seen_ratio", "finish_s"), [(1.0, 0.095), (0.0, 0.15)])
+def test_falling_idle_fetches_work_where_idle_cores_are_seen(seen_ratio: float, finish_s: float) -> None:
+    """Two tasks share a core, a short one has the other: once it ends, one of the two moves there, or neither does."""
+    profile = dataclasses.replace(REAL, idle_seen_ratio=seen_ratio, idle_pull_s_mean=1e9, balance_interval_s=1e3)
+    env = simpy.Environment()
+    cpu = KernelCpu(env, profile, 2, no_phase, lambda _number: 0.5)
+    cpu.add_group("a", GroupLimits(None, 1024, None))
+    cpu.add_group("bound", GroupLimits(None, 1024, (1,)))
+    cpu.run(Task("bound"), 0.04, lambda: None)
+    tasks = [Task("a"), Task("a")]
+    tasks[0].core = tasks[1].core = 0
+    times: list[float] = []
+    for task in tasks:
+        cpu.run(task, 0.075, lambda: times.append(env.now))
+    env.run(until=1)
+
+    # Alone on two cores from 40 ms on, each has 20 ms of its 75 behind it; sharing one, the last ends after 150.
+    assert finish_s == pytest.approx(times[-1], abs=0.005)
+
+
+def test_a_newcomer_that_is_level_takes_the_core_from_a_spent_slice(env: simpy.Environment) -> None:
+    """A woken task runs at once beside one that has had its slice, and not at the next tick."""
+    cpu = machine(env, 1, REAL)
+    cpu.add_group("a", GroupLimits(None, 1024, None))
+    times: list[float] = []
+    cpu.run(Task("a"), 0.1, lambda: None)
+    env.run(until=0.002)
+    cpu.run(Task("a"), 0.001, lambda: times.append(env.now))
+    env.run(until=1)
+
+    assert [pytest.approx(0.003)] == times
 
 
 def test_cpuset_is_kept(env: simpy.Environment) -> None:

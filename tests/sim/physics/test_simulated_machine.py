@@ -15,8 +15,10 @@ from sim.machine import (
     Finished,
     Hold,
     Lost,
+    ProcessKilled,
     Program,
     Refused,
+    Release,
     Sample,
     Sleep,
     Started,
@@ -41,6 +43,13 @@ PROFILE = dataclasses.replace(
     respawn_s_mean=1.0,
     supervisor_memory_bytes=10 * MIB,
     agent_memory_bytes=MIB,
+    touch_s_per_byte=0.0,
+    release_s_per_byte=0.1 / MIB,
+    oom_kill_cpu_s=3.0,
+    step_cpu_s=0.0,
+    sample_cpu_s=0.0,
+    wake_s_mean=0.0,
+    notice_s_mean=0.0,
 )
 
 
@@ -115,6 +124,52 @@ def test_program_not_handed_over_is_lost_with_its_process(env: simpy.Environment
     assert isinstance(sample, Sample)
     assert ("w/0", 7, "oom") == (lost.agent, lost.step_index, lost.cause)
     assert 10 * MIB == sample.memory_bytes
+
+
+def test_memory_is_given_back_little_by_little(env: simpy.Environment, machine: SimulatedMachine) -> None:
+    """Half-way through a release of 40 MiB at 0.1 s each, half is free for others."""
+    env.run(until=machine.start(container()))
+    done = machine.submit("a", program(Hold(40 * MIB, leak=False), Release()))
+    # One second to hand the program over and one to fork; then 4 s of giving back.
+    env.run(until=env.now + 1 + 1 + 2.05)
+    half = env.run(until=machine.sample("a"))
+    env.run(until=done)
+    end = env.run(until=machine.sample("a"))
+
+    assert isinstance(half, Sample)
+    assert isinstance(end, Sample)
+    assert (10 + 1 + 20) * MIB == pytest.approx(half.memory_bytes, abs=3 * MIB)
+    assert 11 * MIB == end.memory_bytes
+
+
+def test_a_kill_over_the_limit_costs_its_container_cpu(env: simpy.Environment, machine: SimulatedMachine) -> None:
+    """The kill's own 3 s, and 0.1 s for each MiB that the dead process held: page tables aside, 1 MiB and 60."""
+    env.run(until=machine.start(container()))
+    lost = machine.submit("a", program(Hold(60 * MIB, leak=True), Hold(60 * MIB, leak=True)))
+    env.run(until=lost)
+    sample = env.run(until=machine.sample("a"))
+
+    assert isinstance(lost.value, Lost)
+    assert isinstance(sample, Sample)
+    # Beside that: coming up 1 s, handing over 1 s, forking 1 s, telling of the loss 1 s. The pieces of the second
+    # 60 MiB that still fitted were held too: 100 - 10 - 1 - 60 leaves room for 29 MiB of them, in pieces of 3.75.
+    assert 4 + 3 + 0.1 * (1 + 60 + 7 * 3.75) == pytest.approx(sample.cpu_s, abs=0.05)
+
+
+def test_a_loss_is_told_even_where_its_container_ends_meanwhile(
+    env: simpy.Environment, machine: SimulatedMachine
+) -> None:
+    """Whoever submitted a program hears of its end, though the kernel is still clearing its process away."""
+    env.run(until=machine.start(container()))
+    lost = machine.submit("a", program(Hold(200 * MIB, leak=True)))
+    env.run(until=env.now + 4)
+    pending = not lost.triggered
+    env.run(until=machine.kill("a"))
+
+    assert pending
+    assert isinstance(lost.value, Lost)
+    assert lost.value.cause == "oom"
+    assert [ProcessKilled, Died] == kinds(machine)
 
 
 def test_container_too_small_for_its_supervisor_is_refused(env: simpy.Environment, machine: SimulatedMachine) -> None:
