@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from itertools import compress
 from typing import TYPE_CHECKING, Any, TextIO
@@ -103,17 +103,20 @@ class Recorder:
         """Turn the journal into tables, write the summary, and drop the journal."""
         if self._directory is None or self._journal is None:
             return
-        self._journal.close()
-        self._journal = None
-        for name in TABLES:
-            write_table(self._directory / f"{name}.parquet", self.tables[name], name)
+        with _writing(self._directory):
+            self._journal.close()
+            self._journal = None
+            for name in TABLES:
+                write_table(self._directory / f"{name}.parquet", self.tables[name], name)
         write_json(self._directory / "summary.json", {"schema_version": SCHEMA_VERSION, "ended": True, **summary})
         (self._directory / JOURNAL).unlink()
 
     def abandon(self) -> None:
         """Close the journal and leave it as the record of a run that did not end."""
         if self._journal is not None:
-            self._journal.close()
+            # A disk that is full keeps what it has; that it did was told when the row was written.
+            with suppress(OSError):
+                self._journal.close()
             self._journal = None
 
     # How.
@@ -160,8 +163,12 @@ class Recorder:
         self._write({"row": table[:-1], **row})
 
     def _write(self, row: dict[str, Any]) -> None:
-        if self._journal is not None:
+        if self._journal is None or self._directory is None:
+            return
+        try:
             self._journal.write(json.dumps(row, separators=(",", ":")) + "\n")
+        except OSError as problem:
+            raise _refused(self._directory, problem) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,9 +235,12 @@ def _writing(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        told = problem.strerror or str(problem)
-        cure = "name another place with --record or TONNAGE_HOME"
-        raise RecordError(str(directory), f"cannot be written ({told}); {cure}") from None
+        raise _refused(directory, problem) from None
+
+
+def _refused(directory: Path, problem: OSError) -> RecordError:
+    told = problem.strerror or str(problem)
+    return RecordError(str(directory), f"cannot be written ({told}); name another place with --record or TONNAGE_HOME")
 
 
 def read_record(path: Path) -> Record:
@@ -283,10 +293,11 @@ def _rows(journal: Path) -> Iterator[dict[str, Any]]:
 
 
 def write_json(path: Path, data: object) -> None:
-    """Write JSON whole or not at all: to a neighbour first, then renamed over."""
+    """Write JSON whole or not at all: to a neighbour first, then renamed over; RecordError where the disk refuses."""
     beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(beside, path)  # noqa: PTH105  # The one call that says what is meant.
+    with _writing(path.parent):
+        beside.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        os.replace(beside, path)  # noqa: PTH105  # The one call that says what is meant.
 
 
 def _read_json(path: Path, record: Path, missing: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -19,9 +19,6 @@ from sim.physics.host_profile import load_profile
 from sim.record import STEPS_COUNT_MAX, Recorder, begin_record, read_record
 from sim.recorded import recall, story_of
 from sim.run import simulate
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DETERMINISTIC = (
     "scenario.json",
@@ -205,6 +202,18 @@ def test_place_that_cannot_be_written_is_told(tmp_path: Path, name: str) -> None
 
     with pytest.raises(RecordError, match=r"cannot be written \(.*name another place with --record or TONNAGE_HOME"):
         simulate(load("memory-oom").story, profile=load_profile(None), directory=tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("name", ["journal.jsonl", ".provenance.json.part", "steps.parquet", ".summary.json.part"])
+def test_disk_that_fills_up_during_a_run_is_told(tmp_path: Path, name: str) -> None:
+    """Wherever space runs out, it is one line with the place, and what was written before stays."""
+    (tmp_path / name).symlink_to("/dev/full")
+
+    with pytest.raises(RecordError, match=r"cannot be written \(.*No space left on device\)"):
+        simulate(load("memory-oom").story, profile=load_profile(None), directory=tmp_path)
+
+    assert (tmp_path / "scenario.json").exists()
 
 
 def test_damaged_record_is_told(tmp_path: Path) -> None:
