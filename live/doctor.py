@@ -184,7 +184,7 @@ def _image(client: docker.DockerClient) -> Finding:
 
 def _profile(info: dict[str, Any] | None) -> Finding:
     path = places.host_profile()
-    measure = "`tonnage measure-host` takes one to two minutes"
+    measure = "`tonnage measure-host` takes about two minutes"
     if not path.exists():
         return Finding("profile", "note", "this host was not measured; the reference profile is used", measure)
     try:

@@ -1,4 +1,4 @@
-"""Measures the physics constants of this machine: what `tonnage measure-host` does, in one to two minutes."""
+"""Measures the physics constants of this machine: what `tonnage measure-host` does, in about two minutes."""
 
 from __future__ import annotations
 

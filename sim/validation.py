@@ -18,6 +18,7 @@ from sim.baseline import Baseline, key_of_story, load_baseline
 from sim.compare import ChangedRatio, Circumstances, Comparison, Harness, NegativeControl, compare, far_apart
 from sim.physics.variant import BROKEN, Variant
 from sim.record import write_json
+from sim.report_text import metric_label
 from sim.run import Outcome, simulate
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def _controls(
         given_away = _given_away(_compare(real, simulated, baseline, small), right)
         told = "nothing that the right model does not show too"
         if given_away is not None:
-            told = f"{given_away.name} is off by {100 * (given_away.error_ratio or 1.0):.0f} %"
+            told = f"{metric_label(given_away.name)} is off by {100 * (given_away.error_ratio or 1.0):.0f} %"
         controls.append(NegativeControl(variant, given_away is not None, f"{broken}; given away by: {told}"))
     return controls
 

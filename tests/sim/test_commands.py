@@ -1,0 +1,229 @@
+"""Commands of the simulated layer with stand-ins for the worlds: what is passed on and said, which code ends it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+
+from scenarios import library, load
+from scenarios.scale import shrink
+from sim.commands import register, show_comparison
+from sim.compare import Comparison, compare
+from sim.errors import RequestError
+from sim.goals import GoalResult
+from sim.metrics import Metric
+from sim.record import Recorder
+from sim.run import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from scenarios import Story
+    from sim.validation import Plan
+    from sim.worlds import Say, World
+
+# The one story that is tested here says that live mode shrinks it.
+SHRINKING = "agent-ecology"
+PLAIN = """\
+purpose: Nothing to warn of.
+duration: 60s
+hosts: {local: {cpus: 2, memory: 4g}}
+containers: {agents: {cpus: 1, mem_limit: 64m, memswap_limit: 64m}}
+agents: {worker: {think: 50ms, steps: [{compute: 5ms}]}}
+"""
+
+
+class Remembering:
+    """A world that keeps what it was to run and says that the goals given came out."""
+
+    def __init__(self, name: str, *goals: GoalResult) -> None:
+        """Have run nothing."""
+        self.name = name
+        self.stories: list[Story] = []
+        self.directories: list[Path | None] = []
+        self._goals = goals
+
+    def run(self, story: Story, *, directory: Path | None, physics_seed: int, say: Say) -> Outcome:
+        """Keep the story and the place of its record."""
+        self.stories.append(story)
+        self.directories.append(directory)
+        return Outcome(self.name, (), self._goals, (), Recorder(None), directory)
+
+
+def goal(*, met: bool) -> GoalResult:
+    """A goal's result."""
+    return GoalResult("quick", "step_latency_s_p95", None, 0.1, "s", "at most 1.00 s", met=met)
+
+
+def typed(*arguments: str, sim: World | None = None, docker: World | None = None) -> int:
+    """Type a command; its exit code is returned, what the user did wrong is raised."""
+    app = typer.Typer()
+    made: dict[str, Callable[[], World]] = {
+        "sim": lambda: sim or Remembering("sim"),
+        "docker": lambda: docker or Remembering("docker"),
+    }
+    register(app, made)
+    return int(app([*arguments], standalone_mode=False) or 0)
+
+
+def comparison(simulated: float) -> Comparison:
+    """Real runs of 10 steps a second against simulated ones of another rate."""
+    runs = [[[Metric("steps_per_s", "a", "physics", "1/s", value)]] * 3 for value in (10.0, simulated)]
+    return compare(*runs, baseline=None, headline=())
+
+
+# Running.
+
+
+def test_the_story_s_own_seed_holds_unless_another_is_given() -> None:
+    """`--seed` changes the workload's seed and nothing else; zero is a seed too."""
+    world = Remembering("sim")
+    for more in ([], ["--seed", "0"], ["--seed", "77"]):
+        typed("run", "cpu-quota-bursts", *more, sim=world)
+    own = load("cpu-quota-bursts").story
+
+    assert [own.seed, 0, 77] == [story.seed for story in world.stories]
+    assert {own.duration_s} == {story.duration_s for story in world.stories}
+
+
+def test_values_are_set_in_turn() -> None:
+    """`--set` may be given several times; of two for one value the later one holds."""
+    world = Remembering("sim")
+    sets = ("duration=5s", "agents.worker.count=3", "agents.worker.count=4")
+    typed("run", "cpu-quota-bursts", *[word for one in sets for word in ("--set", one)], sim=world)
+
+    assert (5.0, 4) == (world.stories[0].duration_s, world.stories[0].agents[0].count)
+
+
+@pytest.mark.parametrize("text", ["duration", "=5s", ""])
+def test_a_set_needs_a_path_and_a_value(text: str) -> None:
+    """What is no pair is refused with an example, before anything runs."""
+    world = Remembering("sim")
+    with pytest.raises(RequestError, match=r"write --set agents\.worker\.count=8$"):
+        typed("run", "cpu-quota-bursts", "--set", text, sim=world)
+
+    assert [] == world.stories
+
+
+@pytest.mark.parametrize(
+    ("on", "more", "shrunk"),
+    [("sim", (), False), ("sim", ("--shrunk",), True), ("docker", (), True), ("docker", ("--shrunk",), True)],
+)
+def test_a_real_engine_gets_the_shrunk_story(on: str, more: tuple[str, ...], shrunk: bool) -> None:  # noqa: FBT001
+    """Live mode always shrinks as the story says; the simulation only where it is asked to."""
+    world = Remembering(on)
+    typed("run", SHRINKING, "--on", on, *more, **{on: world})
+    whole = load(SHRINKING).story
+
+    assert whole != shrink(whole)
+    assert [shrink(whole) if shrunk else whole] == world.stories
+
+
+def test_only_the_world_that_is_asked_for_is_made() -> None:
+    """Simulating must not look for an engine."""
+    worlds = {"sim": Remembering("sim"), "docker": Remembering("docker")}
+    typed("run", "cpu-quota-bursts", **worlds)
+
+    assert (1, 0) == (len(worlds["sim"].stories), len(worlds["docker"].stories))
+
+
+def test_a_record_lies_where_it_is_wanted_or_at_home(home: Path, tmp_path: Path) -> None:
+    """With `--record` that directory is used as it is; without, a fresh one among the runs, named after the story."""
+    world = Remembering("sim")
+    for more in ([], ["--record", str(tmp_path / "mine")]):
+        typed("run", "cpu-quota-bursts", *more, sim=world)
+    fresh, wanted = world.directories
+    assert fresh is not None
+
+    assert (home / "runs", tmp_path / "mine") == (fresh.parent, wanted)
+    assert fresh.name.endswith("-cpu-quota-bursts")
+
+
+@pytest.mark.parametrize(("met", "code"), [((), 0), ((True, True), 0), ((True, False), 1), ((False, False), 1)])
+def test_one_missed_goal_is_enough(met: tuple[bool, ...], code: int) -> None:
+    """A run without goals is fine; with goals it is fine if all are met."""
+    assert code == typed("run", "cpu-quota-bursts", sim=Remembering("sim", *[goal(met=one) for one in met]))
+
+
+# Checking and listing.
+
+
+def test_warnings_are_counted_and_told_with_their_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file without a warning is fine, one with one says so, and each warning is a line that names its file."""
+    plain = tmp_path / "plain.yaml"
+    plain.write_text(PLAIN, encoding="utf-8")
+    code = typed("check", str(plain), "cpu-quota-bursts")
+    first, second, warning = capsys.readouterr().out.splitlines()
+
+    assert 0 == code
+    assert [f"{plain}: fine", "cpu-quota-bursts: fine, with 1 warning"] == [first, second]
+    assert warning.startswith("warning: cpu-quota-bursts: ")
+
+
+def test_the_library_is_one_line_per_story(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each line begins with a story's name, ends with its purpose, and says between them where it can be run."""
+    typed("library")
+    lines = capsys.readouterr().out.splitlines()
+
+    for line, entry in zip(lines, library(), strict=True):
+        where = "both worlds" if entry.live_able else "simulation only"
+        assert [entry.name, where, entry.purpose] == [part.strip() for part in line.split("  ") if part.strip()]
+
+
+# Comparing.
+
+
+@pytest.mark.parametrize(("simulated", "code"), [(10.0, 0), (10.2, 0), (13.0, 1)])
+def test_a_comparison_ends_with_whether_it_agrees(
+    simulated: float, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """2 % off agrees and 30 % does not; both are printed, with the place where they are kept."""
+    ended = 0
+    try:
+        show_comparison(comparison(simulated), None, as_json=False)
+    except typer.Exit as left:
+        ended = left.exit_code
+
+    assert code == ended
+    assert ("does not agree" in capsys.readouterr().out) == bool(code)
+
+
+def test_a_comparison_says_where_it_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The text ends with the directory and the command that shows it; the JSON has it, or null."""
+    show_comparison(comparison(10.0), tmp_path, as_json=False)
+    text = capsys.readouterr().out
+    told: list[dict[str, Any]] = []
+    for directory in (tmp_path, None):
+        show_comparison(comparison(10.0), directory, as_json=True)
+        told.append(json.loads(capsys.readouterr().out))
+
+    assert f"kept in {tmp_path}; look at it with `tonnage dashboard`" == text.splitlines()[-1]
+    assert [str(tmp_path), None] == [one["record"] for one in told]
+
+
+@pytest.mark.parametrize(("simulated", "code"), [(10.0, 0), (13.0, 1)])
+def test_a_validation_is_asked_for_as_typed(
+    simulated: float, code: int, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Repeats, replications, seed and the whole story go to the real world; a missing host profile is said."""
+    plans: list[tuple[Plan, World]] = []
+
+    def validated(plan: Plan, world: World, say: Say) -> Comparison:
+        plans.append((plan, world))
+        return comparison(simulated)
+
+    monkeypatch.setattr("sim.validation.validate", validated)
+    real = Remembering("docker")
+    options = ("--repeats", "5", "--replications", "7", "--seed", "9")
+    ended = typed("validate", SHRINKING, *options, docker=real)
+    ((plan, world),) = plans
+
+    assert (code, 5, 7) == (ended, plan.repeats_count, plan.replications_count)
+    assert (9, load(SHRINKING).story.duration_s) == (plan.story.seed, plan.story.duration_s)
+    assert world is real
+    assert home / "validations" == plan.directory.parent
+    assert capsys.readouterr().err.startswith("no profile of this host yet (`tonnage measure-host`)")
