@@ -59,7 +59,7 @@ def with_baseline(profile: HostProfile, say: Callable[[str], None]) -> HostProfi
         origin = profile.origin | dict.fromkeys(("idle_seen_ratio", "idle_pull_s_mean", "background_cores_mean"), told)
         return dataclasses.replace(profile, origin=origin)
     loaded = dataclasses.replace(profile, background_cores_mean=sum(map(_beside_cores, runs)) / len(runs))
-    seen = spread_of(run.recorder.tables["steps"] for run in runs)
+    seen = spread_of((run.recorder.tables["steps"] for run in runs), profile.cpus_count)
     tried = [_with(loaded, *values) for values in CANDIDATES]
     best = min(tried, key=lambda candidate: distance(seen, _spread(story, candidate)))
     fitted = f"fitted to the waits for CPU of {count} agents without a quota, {seen.mean_s * 1e3:.2f} ms in the mean"
@@ -92,7 +92,7 @@ def _with(profile: HostProfile, idle_seen_ratio: float, idle_pull_s_mean: float)
 def _spread(story: Story, profile: HostProfile) -> Spread:
     """What a profile predicts of the baseline."""
     runs = (simulate(story, profile=profile, physics_seed=seed) for seed in range(1, REPLICATIONS_COUNT + 1))
-    return spread_of(run.recorder.tables["steps"] for run in runs)
+    return spread_of((run.recorder.tables["steps"] for run in runs), profile.cpus_count)
 
 
 def _beside_cores(outcome: Outcome) -> float:

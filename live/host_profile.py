@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 ORIGINS = {
     "create_s_mean": f"mean of {STARTS[1]} creates, one at a time",
     "start_s_by_concurrency": "mean engine time of one start by how many were started at once, creates apart",
-    "ready_s_mean": f"asked to supervisor's first word, less create and start, mean of {STARTS[1]}, no CPU limit",
+    "attach_s_mean": f"asked to start returned, less create and start, mean of {STARTS[1]}",
+    "ready_s_mean": f"start returned to supervisor's first word, mean of {STARTS[1]}, no CPU limit",
     "stop_s_mean": f"stop asked to container removed, mean of {STARTS[1]}, one at a time",
     "supervisor_memory_bytes": f"memory of a container without agents, its own sample, mean of {STARTS[1]}",
     "agent_memory_bytes": f"what each of {AGENTS_COUNT} agents that had worked added to it",
@@ -125,6 +126,7 @@ def _profile(engine: Held, found: dict[str, Any], noise: str) -> HostProfile:
         start_s_by_concurrency={
             count: means["start_s"] + means["create_s"] - create_s for count, means in starts.items()
         },
+        attach_s_mean=starts[1]["attach_s"],
         ready_s_mean=starts[1]["ready_s"],
         stop_s_mean=starts[1]["stop_s"],
         supervisor_memory_bytes=round(starts[1]["memory"]),

@@ -32,5 +32,4 @@ def measure_and_keep(say: Callable[[str], None]) -> HostProfile:
 
 def _keep(profile: HostProfile) -> None:
     path = host_profile()
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, profile.to_json())

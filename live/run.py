@@ -141,9 +141,9 @@ def staged(engine: Held, story: Story, observer: Observer, say: Say) -> Iterator
         with answering("tell its time and what happens on it"):
             machine = DockerMachine(env, engine.client, story, labels, observer, image=engine.image)
         watch = LoadWatch(env.clock, lambda: [container.container_id for container in machine.containers_up])
-        # The run's clock ticks since before the machine was there: what is timed from now on must not include that.
-        env.run(until=env.clock())
         try:
+            # The run's clock ticks since before the machine was there: what is timed from now on must not include that.
+            env.run(until=env.clock())
             yield Stage(env, machine, watch)
         finally:
             watch.close()

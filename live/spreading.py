@@ -1,21 +1,21 @@
 """How a kernel spreads work over cores, as the steps' waits for CPU tell it.
 
-Steps are told apart by their company: how many others were under way when they began. Alone, a step waits only where
-a later one joins its core; beside one other, where an idle core was overlooked; beside more, it always shares.
+Steps are told apart by their company when they began. Alone, a step waits only where a later one joins its core; beside
+fewer others than there are cores, where an idle core was overlooked; beside more, it shares a core anyway.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from math import inf
 from statistics import fmean, pvariance
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-# Steps beside so many others or more are taken together: there are few of them.
-COMPANY_MAX = 2
+ALONE, WITH_ROOM, CROWDED = range(3)
 # A wait above it is a wait: shorter ones are what starting a step takes.
 WAIT_S_MIN = 0.001
 # Fewer steps than this have no variance worth dividing by.
@@ -26,7 +26,7 @@ STEPS_COUNT_MIN = 10
 class Spread:
     """The waits for CPU of all steps, in seconds, by the company in which they began."""
 
-    waits_s: tuple[list[float], ...] = field(default_factory=lambda: tuple([] for _ in range(COMPANY_MAX + 1)))
+    waits_s: tuple[list[float], ...] = field(default_factory=lambda: ([], [], []))
 
     @property
     def mean_s(self) -> float:
@@ -34,23 +34,25 @@ class Spread:
         return fmean([wait_s for waits_s in self.waits_s for wait_s in waits_s] or [0.0])
 
 
-def spread_of(runs: Iterable[Mapping[str, Sequence[Any]]]) -> Spread:
-    """The spread seen in the step tables of some runs of one story."""
+def spread_of(runs: Iterable[Mapping[str, Sequence[Any]]], cores_count: int) -> Spread:
+    """The spread seen in the step tables of some runs of one story on so many cores."""
     spread = Spread()
     for steps in runs:
         rows = sorted(zip(steps["due_s"], steps["finish_s"], steps["cpu_wait_s"], strict=True))
         ends_s: list[float] = []
         for due_s, finish_s, wait_s in rows:
             del ends_s[: bisect_left(ends_s, due_s)]
-            spread.waits_s[min(len(ends_s), COMPANY_MAX)].append(wait_s)
+            company = CROWDED if len(ends_s) >= cores_count else WITH_ROOM if ends_s else ALONE
+            spread.waits_s[company].append(wait_s)
             ends_s.insert(bisect_left(ends_s, finish_s), finish_s)
     return spread
 
 
 def distance(real: Spread, predicted: Spread) -> float:
     """How unlikely it is that two spreads are one: squared differences of means and shares over their variances."""
-    pairs = zip(real.waits_s, predicted.waits_s, strict=True)
-    return sum(_distance(*pair) for pair in pairs if min(map(len, pair)) >= STEPS_COUNT_MIN)
+    pairs = [pair for pair in zip(real.waits_s, predicted.waits_s, strict=True) if len(pair[0]) >= STEPS_COUNT_MIN]
+    # A prediction without the steps that reality had is no prediction of them.
+    return sum(_distance(*pair) if len(pair[1]) >= STEPS_COUNT_MIN else inf for pair in pairs)
 
 
 def _distance(real_s: list[float], predicted_s: list[float]) -> float:

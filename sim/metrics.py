@@ -116,13 +116,10 @@ def _rise(samples: dict[str, NDArray[np.float64]], name: str, window: tuple[floa
 
 def _time_mean(samples: dict[str, NDArray[np.float64]], name: str, window: tuple[float, float]) -> float:
     """A gauge averaged over the time of the window, straight lines between samples."""
-    inside = (samples["at_s"] >= window[0]) & (samples["at_s"] <= window[1])
-    times, values = samples["at_s"][inside], samples[name][inside]
-    if times.size == 0:
-        return float(np.interp(window[1], samples["at_s"], samples[name]))
-    if times.size == 1 or times[-1] == times[0]:
-        return float(values[0])
-    return float(np.trapezoid(values, times) / (times[-1] - times[0]))
+    inside = (samples["at_s"] > window[0]) & (samples["at_s"] < window[1])
+    times = np.concatenate(([window[0]], samples["at_s"][inside], [window[1]]))
+    values = np.interp(times, samples["at_s"], samples[name])
+    return float(np.trapezoid(values, times) / (window[1] - window[0]))
 
 
 def _events(events: Table, what: str, container: str | None, window: tuple[float, float]) -> int:

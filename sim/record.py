@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from itertools import compress
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -85,6 +85,8 @@ class Recorder:
     def sample(self, sample: Sample) -> None:
         """Take one sample of a container."""
         self._row("samples", {name: getattr(sample, name) for name in COLUMNS["samples"]})
+        if self._stride > 1 and sample.container in self.totals:
+            self._write_totals(sample.container)
 
     def event(self, at_s: float, what: str, container: str | None, agent: str | None, detail: str) -> None:
         """Note that something happened."""
@@ -146,7 +148,13 @@ class Recorder:
             kept = [index % self._stride == 0 for index in table["index"]]
             for column in table.values():
                 column[:] = compress(column, kept)
+            for container in self.totals:
+                self._write_totals(container)
         return done.index % self._stride == 0
+
+    def _write_totals(self, container: str) -> None:
+        """Leave counts and sums in a journal that no longer holds every step, for the case that the run is killed."""
+        self._write({"row": "total", "container": container, "stride": self._stride, **asdict(self.totals[container])})
 
     def _count(self, done: StepDone) -> None:
         if self.window is None or not self.window[0] <= done.finish_s <= self.window[1]:
@@ -173,7 +181,10 @@ class Recorder:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as read back: tables are dicts of equally long columns, `summary` is empty if the run did not end."""
+    """A record as read back: tables are dicts of equally long columns, `summary` is empty if the run did not end.
+
+    `totals` are those of a run that did not end and whose table of steps had to be thinned, by container.
+    """
 
     path: Path
     scenario: dict[str, Any]
@@ -181,6 +192,7 @@ class Record:
     summary: dict[str, Any]
     tables: dict[str, Table]
     window: tuple[float, float] | None
+    totals: dict[str, StepTotals] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -254,8 +266,8 @@ def read_record(path: Path) -> Record:
     if summary:
         tables = {name: read_table(path / f"{name}.parquet") for name in TABLES}
         return Record(path, scenario, provenance, summary, tables, _window(summary))
-    tables, window = _replay(path / JOURNAL)
-    return Record(path, scenario, provenance, {}, tables, window)
+    tables, window, totals = _replay(path / JOURNAL)
+    return Record(path, scenario, provenance, {}, tables, window, totals)
 
 
 def _window(summary: Mapping[str, Any]) -> tuple[float, float] | None:
@@ -264,18 +276,27 @@ def _window(summary: Mapping[str, Any]) -> tuple[float, float] | None:
     return float(summary["window_start_s"]), float(summary["window_end_s"])
 
 
-def _replay(journal: Path) -> tuple[dict[str, Table], tuple[float, float] | None]:
+def _replay(journal: Path) -> tuple[dict[str, Table], tuple[float, float] | None, dict[str, StepTotals]]:
     """Build the tables of a run that did not end from its journal."""
     tables: dict[str, Table] = {name: {column: [] for column in COLUMNS[name]} for name in TABLES}
     window = None
+    totals: dict[str, StepTotals] = {}
+    stride = 1
     for row in _rows(journal):
         kind = row.pop("row", "")
         if kind == "window":
             window = (row["start_s"], row["end_s"])
+        elif kind == "total" and {"stride", "container"} <= row.keys():
+            stride, container = row.pop("stride"), row.pop("container")
+            totals[container] = StepTotals(**row)
         elif f"{kind}s" in tables:
             for name, column in tables[f"{kind}s"].items():
                 column.append(row.get(name))
-    return tables, window
+    # What was written before the table was thinned is thinned like what came after.
+    if stride > 1:
+        kept = [index % stride == 0 for index in tables["steps"]["index"]]
+        tables["steps"] = {name: list(compress(column, kept)) for name, column in tables["steps"].items()}
+    return tables, window, totals
 
 
 def _rows(journal: Path) -> Iterator[dict[str, Any]]:
@@ -296,6 +317,7 @@ def write_json(path: Path, data: object) -> None:
     """Write JSON whole or not at all: to a neighbour first, then renamed over; RecordError where the disk refuses."""
     beside = path.with_name(f".{path.name}.part")
     with _writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
         beside.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         os.replace(beside, path)  # noqa: PTH105  # The one call that says what is meant.
 

@@ -41,7 +41,7 @@ def recall(path: Path) -> Outcome:
 def _outcome(record: Record, path: Path) -> Outcome:
     told = record.provenance
     if record.ended:
-        metrics = tuple(Metric(**row) for row in record.summary["metrics"])
+        metrics = tuple(Metric(**row | {"value": float(row["value"])}) for row in record.summary["metrics"])
         goals = tuple(GoalResult(**row) for row in record.summary["goals"])
         checks = tuple(Check(**row) for row in record.summary["checks"])
         reasons = tuple(told.get("reasons", ()))
@@ -113,7 +113,10 @@ def _recorder(record: Record) -> Recorder:
 
 
 def _so_far(record: Record) -> list[Metric]:
-    """Measure a run that did not end over the part of its window that was recorded."""
+    """Measure a run that did not end over the part of its window that was recorded.
+
+    Where there were more steps than rows, a container's steps are known up to its own last sample only.
+    """
     if record.window is None:
         return []
     recorder = _recorder(record)
@@ -122,8 +125,9 @@ def _so_far(record: Record) -> list[Metric]:
     if recorder.window[1] <= recorder.window[0]:
         return []
     steps = record.steps
+    recorder.totals = dict(record.totals)
     for row in zip(steps["container"], steps["finish_s"], steps["latency_s"], steps["cpu_wait_s"], strict=True):
-        if recorder.window[0] <= row[1] <= recorder.window[1]:
+        if row[0] not in record.totals and recorder.window[0] <= row[1] <= recorder.window[1]:
             totals = recorder.totals.setdefault(row[0], StepTotals())
             totals.steps_count += 1
             totals.latency_s_sum += row[2]

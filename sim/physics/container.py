@@ -199,13 +199,13 @@ class SimulatedContainer:
             if victim == INIT:
                 self.die("oom")
                 return
-            self._lose(victim, "oom")
+            self._lose(victim)
 
-    def _lose(self, agent: str, cause: Literal["oom", "killed"]) -> None:
+    def _lose(self, agent: str) -> None:
         """Take a killed process's work with it and tell, as late as the supervisor would.
 
-        Its memory counts as free at once, since whoever asks for it waits and kills nobody else meanwhile. Giving it
-        back page by page is the dead process's own CPU work, charged to the container.
+        Its memory counts as free at once, since whoever asks for it kills nobody else meanwhile. Giving it back page by
+        page is the dead process's own CPU work, charged to the container.
         """
         happened_s = self.now
         waiting = self._waiting.pop(agent, None)
@@ -216,9 +216,9 @@ class SimulatedContainer:
         resident_bytes = self.profile.agent_memory_bytes + process.own_bytes
 
         def tell() -> None:
-            self._notify(ProcessKilled(self.name, agent, cause, happened_s, self.now))
+            self._notify(ProcessKilled(self.name, agent, "oom", happened_s, self.now))
             if waiting is not None:
-                waiting[1].succeed(Lost(agent, index, cause, happened_s))
+                waiting[1].succeed(Lost(agent, index, "oom", happened_s))
 
         def gone() -> None:
             del self._ending[remains]
@@ -226,8 +226,7 @@ class SimulatedContainer:
 
         remains = Task(self.name)
         self._ending[remains] = tell
-        kill_cpu_s = self.profile.oom_kill_cpu_s if cause == "oom" else 0.0
-        self.cpu.run(remains, kill_cpu_s + resident_bytes * self.profile.release_s_per_byte, gone)
+        self.cpu.run(remains, self.profile.oom_kill_cpu_s + resident_bytes * self.profile.release_s_per_byte, gone)
 
     def die(self, cause: Literal["oom", "killed", "exited"]) -> None:
         """End with PID 1: every program is lost, and the machine hears of it."""

@@ -46,6 +46,7 @@ class HostProfile:
     background_cores_mean: float
     create_s_mean: float
     start_s_by_concurrency: dict[int, float]
+    attach_s_mean: float
     ready_s_mean: float
     stop_s_mean: float
     supervisor_memory_bytes: int

@@ -178,11 +178,13 @@ class KernelCpu:
             self._pick(core)
             return
         had_slice = self._now_ns() - core.picked_ns >= self._base_slice_ns
-        # Level is enough: the current one's slice is over, so its new deadline is no earlier than the newcomer's.
+        # Level is enough, unless the newcomer weighs less: the slice of the current one is over, its next ends no earlier
+        # than the newcomer's.
         if queue is core.running:
             behind = task.vruntime_ns <= core.current.vruntime_ns
         else:
-            behind = queue.vruntime_ns <= core.running.vruntime_ns
+            lead_ns = core.running.vruntime_ns - queue.vruntime_ns
+            behind = lead_ns > 0 or (lead_ns == 0 and queue.weight >= core.running.weight)
         if had_slice and behind:
             self._pick(core)
         else:
@@ -217,7 +219,7 @@ class KernelCpu:
                 self._pull(core)
             return
         queue = core.best()
-        core.running, core.current = queue, queue.first()
+        core.running, core.current = queue, queue.first(core.current)
         core.since_ns = core.picked_ns = self._now_ns()
         self._arm(core)
 

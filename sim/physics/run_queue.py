@@ -54,12 +54,12 @@ class GroupQueue:
         total = self.group.runnable_count
         return self.group.shares * (len(self.tasks) / total) if total else float(self.group.shares)
 
-    def first(self) -> Task:
-        """The task that has run least; of several that are level the one that came last, as a newcomer does."""
+    def first(self, current: Task | None) -> Task:
+        """The task that has run least; of those that are level the first to come, and the current one last."""
         tasks = self.tasks
         if len(tasks) == 1:
             return tasks[0]
-        return min(reversed(tasks), key=_vruntime)
+        return min(tasks, key=lambda task: (task.vruntime_ns, task is current))
 
     def place(self, task: Task) -> None:
         """Add a task at the average of those present, so that it is owed nothing and owes nothing."""
@@ -68,10 +68,6 @@ class GroupQueue:
         else:
             task.vruntime_ns = 0
         self.tasks.append(task)
-
-
-def _vruntime(task: Task) -> int:
-    return task.vruntime_ns
 
 
 class Core:
@@ -105,12 +101,8 @@ class Core:
         self.queues.append(queue)
 
     def best(self) -> GroupQueue:
-        """The queue with the least virtual runtime; of several that are level the one that came last."""
+        """The queue with the least virtual runtime; of those that are level the first to come, the running one last."""
         queues = self.queues
         if len(queues) == 1:
             return queues[0]
-        return min(reversed(queues), key=_queue_vruntime)
-
-
-def _queue_vruntime(queue: GroupQueue) -> int:
-    return queue.vruntime_ns
+        return min(queues, key=lambda queue: (queue.vruntime_ns, queue is self.running))

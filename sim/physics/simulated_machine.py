@@ -90,7 +90,7 @@ class SimulatedMachine:
             2 * math.sqrt(3) * (Stream(self._seed, container.name, "start").uniform(0) - 0.5)
         )
         start_s = (self._profile.create_s_mean + self._profile.start_s(len(self._starting))) * spread
-        after(self._env, start_s, lambda: self._boot(container, start_s, answer))
+        after(self._env, start_s + self._profile.attach_s_mean, lambda: self._boot(container, start_s, answer))
 
     def _boot(self, container: Container, start_s: float, answer: simpy.Event) -> None:
         """Let PID 1 come up: an interpreter's start is CPU work, charged to the container's own quota."""

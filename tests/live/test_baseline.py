@@ -40,7 +40,8 @@ def test_what_was_simulated_is_found_again(monkeypatch: pytest.MonkeyPatch, seen
 
     count = profile.cpus_count + 1
     assert profile.idle_seen_ratio == pytest.approx(seen_ratio, abs=0.25)
-    assert profile.idle_pull_s_mean == pytest.approx(pull_s, rel=1.0)
+    pulls_s = sorted({pull_s for _, pull_s in baseline.CANDIDATES})
+    assert abs(pulls_s.index(profile.idle_pull_s_mean) - pulls_s.index(pull_s)) <= 1
     assert profile.background_cores_mean == pytest.approx(0.05)
     assert told == [f"seeing how the kernel spreads {count} agents over {profile.cpus_count} cores"]
     assert stories[0].containers[0].memory_bytes_limit == (64 + 8 * count) * 1024**2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from live.spreading import Spread, distance, spread_of
@@ -19,7 +21,8 @@ def test_steps_are_told_apart_by_their_company() -> None:
         [
             steps((0.0, 1.0, 0.1), (0.5, 3.0, 0.2), (2.0, 2.5, 0.3), (2.1, 2.2, 0.4), (2.15, 2.3, 0.5)),
             steps((0.0, 9.0, 0.6)),
-        ]
+        ],
+        2,
     )
 
     assert spread.waits_s == ([0.1, 0.6], [0.2, 0.3], [0.4, 0.5])
@@ -30,7 +33,7 @@ def test_the_order_of_rows_does_not_matter() -> None:
     """Steps are recorded as they end, and compared as they begin."""
     rows = [(0.0, 1.0, 0.1), (0.5, 3.0, 0.2), (2.0, 2.5, 0.3)]
 
-    assert spread_of([steps(*reversed(rows))]) == spread_of([steps(*rows)])
+    assert spread_of([steps(*reversed(rows))], 2) == spread_of([steps(*rows)], 2)
 
 
 def test_equal_spreads_are_not_apart() -> None:
@@ -55,3 +58,16 @@ def test_distance_is_in_variances() -> None:
 def test_few_steps_say_nothing() -> None:
     """Nine steps in one company are too few to weigh."""
     assert distance(Spread(([0.5] * 9, [], [])), Spread(([0.0] * 9, [], []))) == 0.0
+
+
+def test_a_prediction_without_what_reality_had_is_none() -> None:
+    """A candidate does not come near by making the steps it would have to explain disappear."""
+    assert distance(Spread(([0.5] * 20, [], [])), Spread(([], [0.5] * 20, []))) == math.inf
+
+
+def test_room_is_counted_in_cores() -> None:
+    """Beside two others there is room on four cores and none on two."""
+    rows = steps((0.0, 9.0, 0.1), (1.0, 9.0, 0.2), (2.0, 9.0, 0.3))
+
+    assert spread_of([rows], 4).waits_s == ([0.1], [0.2, 0.3], [])
+    assert spread_of([rows], 2).waits_s == ([0.1], [0.2], [0.3])

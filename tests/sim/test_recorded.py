@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +97,28 @@ def test_a_killed_run_is_measured_up_to_its_last_sample(tmp_path: Path) -> None:
 
     assert (1.0, 0.5) == (found["steps_per_s"], found["cpu_cores_mean"])
     assert [0.2, 0.1] == [pytest.approx(found[name]) for name in ("step_latency_s_mean", "cpu_wait_s")]
+
+
+def test_a_killed_run_of_many_steps_keeps_its_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,000 steps in 100 s, half of them 0.1 and half 0.3 s long, are as many and as long with a table of 100 rows."""
+    monkeypatch.setattr("sim.record.STEPS_COUNT_MAX", 100)
+    begin_record(tmp_path / "r", STORY, {}, {})
+    recorder = Recorder(tmp_path / "r")
+    recorder.begin_window(0.0, 200.0)
+    for second in range(101):
+        recorder.sample(Sample("agents", float(second), float(second), 0, 0, 0.0, 100, 100, 100, 0))
+        for index in range(10 * second, 10 * second + 10):
+            due_s, latency_s = second + 0.05, 0.3 if index % 2 else 0.1
+            recorder.step(StepDone("agents", "w/0", index, due_s, due_s + latency_s, latency_s, 0.05, 0.0))
+    recorder.abandon()
+    again = recall(tmp_path / "r")
+    found = {metric.name: metric.value for metric in again.metrics}
+
+    assert 10.0 == found["steps_per_s"]
+    assert pytest.approx(0.2) == found["step_latency_s_mean"]
+    # What is left of the rows is an even sample, also of the time before the table was full.
+    gaps = {late - early for early, late in itertools.pairwise(again.recorder.tables["steps"]["index"])}
+    assert 1 == len(gaps)
 
 
 def test_a_killed_run_is_not_judged(tmp_path: Path) -> None:
@@ -190,6 +214,18 @@ def test_a_damaged_record_stops_a_comparison(tmp_path: Path) -> None:
 
 
 # Several runs.
+
+
+@pytest.mark.parametrize("value", [None, "x"])
+def test_a_value_that_is_no_number_is_damage(tmp_path: Path, value: object) -> None:
+    """A summary whose metric has no figure is told with its place, before anybody calculates with it."""
+    path = ended(tmp_path / "r", 3.0) / "summary.json"
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    summary["metrics"][0]["value"] = value
+    write_json(path, summary)
+
+    with pytest.raises(RecordError, match=r"r: is damaged \("):
+        recall(tmp_path / "r")
 
 
 def test_a_validation_is_its_real_runs_in_order(tmp_path: Path) -> None:

@@ -177,17 +177,56 @@ def test_falling_idle_fetches_work_where_idle_cores_are_seen(seen_ratio: float, 
     assert finish_s == pytest.approx(times[-1], abs=0.005)
 
 
-def test_a_newcomer_that_is_level_takes_the_core_from_a_spent_slice(env: simpy.Environment) -> None:
-    """A woken task runs at once beside one that has had its slice, and not at the next tick."""
+@pytest.mark.parametrize(("wake_s", "finish_s"), [(0.002, 0.003), (0.001, 0.005)])
+def test_a_newcomer_that_is_level_takes_the_core_from_a_spent_slice(
+    env: simpy.Environment, wake_s: float, finish_s: float
+) -> None:
+    """A woken task runs at once beside one that has had its 1.4 ms, and else from the tick at 4 ms on."""
     cpu = machine(env, 1, REAL)
     cpu.add_group("a", GroupLimits(None, 1024, None))
     times: list[float] = []
     cpu.run(Task("a"), 0.1, lambda: None)
-    env.run(until=0.002)
+    env.run(until=wake_s)
     cpu.run(Task("a"), 0.001, lambda: times.append(env.now))
     env.run(until=1)
 
-    assert [pytest.approx(0.003)] == times
+    assert [pytest.approx(finish_s)] == times
+
+
+@pytest.mark.parametrize(("shares", "finish_s"), [(2048, 0.003), (1024, 0.003), (256, 0.005)])
+def test_a_lighter_container_does_not_take_the_core_when_level(
+    env: simpy.Environment, shares: int, finish_s: float
+) -> None:
+    """Its deadline is later than that of the heavier one which runs, so it waits for the tick."""
+    cpu = machine(env, 1, REAL)
+    cpu.add_group("running", GroupLimits(None, 1024, None))
+    cpu.add_group("newcomer", GroupLimits(None, shares, None))
+    times: list[float] = []
+    cpu.run(Task("running"), 0.1, lambda: None)
+    env.run(until=0.002)
+    cpu.run(Task("newcomer"), 0.001, lambda: times.append(env.now))
+    env.run(until=1)
+
+    assert [pytest.approx(finish_s)] == times
+
+
+def test_who_woke_while_its_container_stood_still_runs_in_turn(env: simpy.Environment) -> None:
+    """After a refill the task that was stopped and those that came meanwhile take turns in the order they came."""
+    cpu = machine(env, 1, dataclasses.replace(REAL, tick_s=0.001))
+    cpu.add_group("a", GroupLimits(0.2, 1024, None))
+    ended: list[str] = []
+
+    def wake(name: str, at_s: float, cpu_s: float) -> None:
+        env.run(until=at_s)
+        cpu.run(Task("a"), cpu_s, lambda: ended.append(name))
+
+    # The first has spent the 20 ms of its container when the others come; all are level then.
+    wake("first", 0.001, 0.03)
+    wake("second", 0.05, 0.002)
+    wake("third", 0.06, 0.002)
+    env.run(until=3)
+
+    assert ["second", "third", "first"] == ended
 
 
 def test_cpuset_is_kept(env: simpy.Environment) -> None:

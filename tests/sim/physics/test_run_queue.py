@@ -77,7 +77,7 @@ def test_who_ran_least_is_first() -> None:
     """The task with the least virtual runtime runs next."""
     one = queue(30, 10, 20)
 
-    assert one.tasks[1] is one.first()
+    assert one.tasks[1] is one.first(None)
 
 
 @pytest.mark.parametrize(("present", "placed"), [((), 0), ((70,), 70), ((10, 20), 15), ((0, 0, 90), 30)])
@@ -106,6 +106,23 @@ def test_a_container_joins_at_the_average(present: tuple[int, ...], placed: int)
     one.join(back)
 
     assert (placed, back) == (back.vruntime_ns, one.queues[-1])
+
+
+def test_of_level_tasks_the_first_to_come_is_first_and_the_current_one_last() -> None:
+    """A task whose slice is over makes room for any that is level; those that wait keep their order."""
+    one = queue(10, 10, 10)
+
+    assert one.tasks[0] is one.first(None)
+    assert one.tasks[1] is one.first(one.tasks[0])
+
+
+def test_of_level_containers_the_running_one_is_last() -> None:
+    """As among tasks."""
+    one = core(10, 10)
+    before = one.best()
+    one.running = one.queues[0]
+
+    assert (one.queues[0], one.queues[1]) == (before, one.best())
 
 
 def test_the_container_that_ran_least_is_best() -> None:
