@@ -1,15 +1,15 @@
 """Burns CPU: an exact amount of a thread's CPU time, however long that takes.
 
-The CPU clock is read rarely, because each reading makes the kernel account the run time up to that moment:
-a loop that reads it all the time would be charged by the microsecond, where a real program is charged at the
-scheduler's ticks, and would so be throttled at other moments than a real program.
+The CPU clock is hardly read, because each reading makes the kernel account the run time up to that moment: a loop
+that reads it all the time is charged by the microsecond and makes room for others after every slice, where a real
+program is charged, and makes room, at the scheduler's ticks. A wall clock costs no system call, so the loop reads that
+one, and leaves out the gaps: while one of them passed, somebody else was running.
 """
 
 from __future__ import annotations
 
 import os
-from itertools import repeat
-from time import thread_time_ns
+from time import perf_counter_ns, thread_time_ns
 
 from .signals import SIG_DFL, SIGCHLD, SIGKILL, signal
 
@@ -18,36 +18,35 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-# Stretches between two readings of the clock: at most 10 ms, and half of what is left, so that a
-# CPU that slows down to half its speed within a stretch does no harm; the last 20 us are read through.
-_STRETCH_NS_MAX = 10_000_000
-_STRETCH_NS_MIN = 20_000
-_ROUNDS_MIN = 500
+# Between two readings of the wall clock: longer, and somebody else was running. Shorter ones may be somebody too, which
+# the CPU clock tells in the end; what it cannot mend is time left out that was this thread's own.
+_GAP_NS_MIN = 500_000
 _COUNT_BYTES = 8
 
 
 class Burner:
-    """Burns CPU in this thread and learns how fast the loop runs while it does."""
+    """Burns CPU in this thread."""
 
-    __slots__ = ("_rounds_per_ns",)
-
-    def __init__(self) -> None:
-        self._rounds_per_ns = 0.0
+    __slots__ = ()
 
     def burn(self, cpu_ns: int) -> int:
         """Use `cpu_ns` nanoseconds of this thread's CPU time; returns what was really used."""
         start = now = thread_time_ns()
         end = start + cpu_ns
-        while end - now > _STRETCH_NS_MIN:
-            stretch_ns = min((end - now) // 2, _STRETCH_NS_MAX)
-            rounds = max(_ROUNDS_MIN, int(stretch_ns * self._rounds_per_ns))
-            for _ in repeat(None, rounds):
-                pass
-            before, now = now, thread_time_ns()
-            self._rounds_per_ns = rounds / max(1, now - before)
         while now < end:
+            _run_for(end - now)
             now = thread_time_ns()
         return now - start
+
+
+def _run_for(run_ns: int) -> None:
+    """Run for so long by the wall clock, not counting the gaps."""
+    last = perf_counter_ns()
+    while run_ns > 0:
+        now = perf_counter_ns()
+        if now - last < _GAP_NS_MIN:
+            run_ns -= now - last
+        last = now
 
 
 class Crew:

@@ -178,8 +178,8 @@ class KernelCpu:
             self._pick(core)
             return
         had_slice = self._now_ns() - core.picked_ns >= self._base_slice_ns
-        # Level is enough, unless the newcomer weighs less: the slice of the current one is over, its next ends no earlier
-        # than the newcomer's.
+        # Level is enough, unless the newcomer weighs less: the current one's slice is over, and the next one it gets
+        # ends no earlier than the newcomer's.
         if queue is core.running:
             behind = task.vruntime_ns <= core.current.vruntime_ns
         else:
