@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
 from live.engine import connect
@@ -22,6 +23,8 @@ def measure_and_keep(say: Callable[[str], None]) -> HostProfile:
         from live.baseline import with_baseline
         from live.host_profile import measure_host
 
+        # What others have left to be written to disk slows an engine's creates and starts for some minutes.
+        os.sync()
         profile = measure_host(client, say)
     # Kept before the last experiment, which is a run like any other and reads it.
     _keep(profile)
