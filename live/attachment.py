@@ -169,4 +169,6 @@ def attach(client: docker.DockerClient, container_id: str) -> Duplex:
     stream.settimeout(None)
     # Closes the connection that the request was made on too, whose socket would linger if only `raw` were closed.
     raw._response.close()  # noqa: SLF001  # Where the SDK leaves it for its own purposes; there is no public way.
+    # And the view itself, which keeps that connection's socket open until the garbage collector comes by.
+    raw.close()
     return stream

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from itertools import product
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from live.run import replay
@@ -61,7 +62,11 @@ def with_baseline(profile: HostProfile, say: Callable[[str], None]) -> HostProfi
     loaded = dataclasses.replace(profile, background_cores_mean=sum(map(_beside_cores, runs)) / len(runs))
     seen = spread_of((run.recorder.tables["steps"] for run in runs), profile.cpus_count)
     tried = [_with(loaded, *values) for values in CANDIDATES]
-    best = min(tried, key=lambda candidate: distance(seen, _spread(story, candidate)))
+    apart, best = min(((distance(seen, _spread(story, one)), one) for one in tried), key=lambda found: found[0])
+    if not isfinite(apart):
+        told = "not fitted: no values explain the waits of the baseline"
+        origin = profile.origin | dict.fromkeys(("idle_seen_ratio", "idle_pull_s_mean"), told)
+        return dataclasses.replace(loaded, origin=origin)
     fitted = f"fitted to the waits for CPU of {count} agents without a quota, {seen.mean_s * 1e3:.2f} ms in the mean"
     origin = profile.origin | {
         "idle_seen_ratio": fitted,

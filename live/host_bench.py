@@ -29,8 +29,8 @@ FOREVER_S = 1e9
 
 # How many starts at once, and how often each: enough for a mean of single starts within about 5 %.
 STARTS = {1: 8, 2: 3, 4: 1, 8: 1}
-# How quiet the engine is before each. A run's first start comes after some quiet, and here an engine that had rested
-# for 4 or 10 s took 182 and 191 ms to start a container, one that had rested for 1 s took 163 ms.
+# How quiet the engine is before each, because a run's start comes after some quiet. In one trial here an engine that
+# had rested for 4 or 10 s took 182 and 191 ms to start a container, one that had rested for 1 s took 163 ms.
 PAUSE_S = 4.0
 SEEN_OF_STARTS = ("create_s", "attach_s", "start_s", "ready_s", "stop_s", "memory")
 
@@ -46,7 +46,7 @@ SUBMITS_COUNT = 150
 SLEEPS_COUNT = 200
 SLEEP_S = 0.005
 # As agents do it: tens of MiB, and again after a while. Pages that were given back a moment ago are still in the CPU's
-# caches: 128 MiB one after another took 4.6e-10 s a byte here, 64 MiB after a pause of 0.1 s took 5.8e-10.
+# caches: in one trial here 64 MiB took 5.0e-10 s a byte one after another, and 5.3e-10 to 5.9e-10 after pauses.
 TOUCH_BYTES = 64 * MIB
 TOUCHES_COUNT = 16
 TOUCH_PAUSE_S = 0.2
@@ -122,9 +122,9 @@ class HostBench:
             answers = yield self._env.all_of([self._machine.start(_container(name)) for name in names])
             started = {answer.container: answer for answer in map(_expect_started, answers.values())}
             for live in self._machine.containers_up:
-                seen["create_s"].append(live.create_s)
-                seen["start_s"].append(started[live.name].start_s - live.create_s)
                 up = started[live.name]
+                seen["create_s"].append(live.create_s)
+                seen["start_s"].append(up.start_s - live.create_s)
                 seen["ready_s"].append(max(0.0, up.ready_s - live.started_s))
                 seen["attach_s"].append(max(0.0, live.started_s - asked_s - up.start_s))
             for name in names:

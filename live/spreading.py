@@ -1,7 +1,7 @@
 """How a kernel spreads work over cores, as the steps' waits for CPU tell it.
 
 Steps are told apart by their company when they began. Alone, a step waits only where a later one joins its core; beside
-fewer others than there are cores, where an idle core was overlooked; beside more, it shares a core anyway.
+fewer others than there are cores, where an idle core was overlooked; beside as many or more, it shares a core anyway.
 """
 
 from __future__ import annotations

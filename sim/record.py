@@ -50,6 +50,9 @@ class StepTotals:
     cpu_wait_s_sum: float = 0.0
 
 
+_TOTAL_KEYS = {"container", "stride", *(field.name for field in fields(StepTotals))}
+
+
 class Recorder:
     """Takes a run's rows as they come; fulfils `sim.machine.Observer`.
 
@@ -236,9 +239,7 @@ def begin_record(directory: Path, story: Story, physics: Mapping[str, Any], seed
         "physics": dict(physics),
         "seeds": dict(seeds),
     }
-    with _writing(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-        write_json(directory / "scenario.json", data)
+    write_json(directory / "scenario.json", data)
 
 
 @contextmanager
@@ -286,7 +287,7 @@ def _replay(journal: Path) -> tuple[dict[str, Table], tuple[float, float] | None
         kind = row.pop("row", "")
         if kind == "window":
             window = (row["start_s"], row["end_s"])
-        elif kind == "total" and {"stride", "container"} <= row.keys():
+        elif kind == "total" and set(row) == _TOTAL_KEYS:
             stride, container = row.pop("stride"), row.pop("container")
             totals[container] = StepTotals(**row)
         elif f"{kind}s" in tables:

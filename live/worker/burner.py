@@ -2,8 +2,9 @@
 
 The CPU clock is hardly read, because each reading makes the kernel account the run time up to that moment: a loop
 that reads it all the time is charged by the microsecond and makes room for others after every slice, where a real
-program is charged, and makes room, at the scheduler's ticks. A wall clock costs no system call, so the loop reads that
-one, and leaves out the gaps: while one of them passed, somebody else was running.
+program is charged, and makes room, at the scheduler's ticks. The wall clock makes the kernel account nothing (and is no
+system call at all with the usual clock sources), so the loop reads that one and leaves out the gaps: while one of them
+passed, somebody else was running. Where a hypervisor's steal is charged to the thread, such a gap is burnt once more.
 """
 
 from __future__ import annotations
@@ -24,19 +25,14 @@ _GAP_NS_MIN = 500_000
 _COUNT_BYTES = 8
 
 
-class Burner:
-    """Burns CPU in this thread."""
-
-    __slots__ = ()
-
-    def burn(self, cpu_ns: int) -> int:
-        """Use `cpu_ns` nanoseconds of this thread's CPU time; returns what was really used."""
-        start = now = thread_time_ns()
-        end = start + cpu_ns
-        while now < end:
-            _run_for(end - now)
-            now = thread_time_ns()
-        return now - start
+def burn(cpu_ns: int) -> int:
+    """Use `cpu_ns` nanoseconds of this thread's CPU time; returns what was really used."""
+    start = now = thread_time_ns()
+    end = start + cpu_ns
+    while now < end:
+        _run_for(end - now)
+        now = thread_time_ns()
+    return now - start
 
 
 def _run_for(run_ns: int) -> None:
@@ -55,10 +51,9 @@ class Crew:
     The processes are made when first needed and kept, as a thread pool would be.
     """
 
-    __slots__ = ("_burner", "_close_others", "_members")
+    __slots__ = ("_close_others", "_members")
 
     def __init__(self, close_others: Callable[[set[int]], None]) -> None:
-        self._burner = Burner()
         self._members: list[tuple[int, int]] = []
         self._close_others = close_others
 
@@ -71,7 +66,7 @@ class Crew:
         busy = self._members[: threads - 1]
         for to_member, _ in busy:
             os.write(to_member, order)
-        burnt_ns = self._burner.burn(share_ns)
+        burnt_ns = burn(share_ns)
         for _, from_member in busy:
             reply = os.read(from_member, _COUNT_BYTES)
             if not reply:
@@ -99,8 +94,7 @@ def _die(*_: object) -> NoReturn:
 
 
 def _serve(orders: int, replies: int) -> NoReturn:
-    burner = Burner()
     while order := os.read(orders, _COUNT_BYTES):
-        burnt_ns = burner.burn(int.from_bytes(order, "little"))
+        burnt_ns = burn(int.from_bytes(order, "little"))
         os.write(replies, burnt_ns.to_bytes(_COUNT_BYTES, "little"))
     os._exit(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sim.run import Outcome
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize(("seen_ratio", "pull_s"), [(1.0, 0.0), (0.0, 0.064), (0.5, 0.008)])
 def test_what_was_simulated_is_found_again(monkeypatch: pytest.MonkeyPatch, seen_ratio: float, pull_s: float) -> None:
     """Runs made by the model with known values are fitted with those values or their neighbours."""
@@ -45,6 +47,25 @@ def test_what_was_simulated_is_found_again(monkeypatch: pytest.MonkeyPatch, seen
     assert profile.background_cores_mean == pytest.approx(0.05)
     assert told == [f"seeing how the kernel spreads {count} agents over {profile.cpus_count} cores"]
     assert stories[0].containers[0].memory_bytes_limit == (64 + 8 * count) * 1024**2
+
+
+def test_waits_that_nothing_explains_are_not_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no candidate has steps like the real ones the constants stay, and their origin says why."""
+    before = load_profile(None)
+    monkeypatch.setattr(baseline, "distance", lambda _real, _predicted: math.inf)
+    monkeypatch.setattr(baseline, "REPLICATIONS_COUNT", 1)
+    monkeypatch.setattr(
+        baseline,
+        "_real_runs",
+        lambda story, _say: [
+            dataclasses.replace(simulate(story, profile=before), harness=Harness(0.001, 0.03, 0.0, 0.02))
+        ],
+    )
+    after = baseline.with_baseline(before, lambda _text: None)
+
+    assert (after.idle_seen_ratio, after.idle_pull_s_mean) == (before.idle_seen_ratio, before.idle_pull_s_mean)
+    assert after.origin["idle_seen_ratio"].startswith("not fitted")
+    assert after.background_cores_mean == pytest.approx(0.05)
 
 
 def test_a_disturbed_baseline_leaves_the_profile_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,11 +16,12 @@ from sim.physics.host_profile import profile_from_json
 if TYPE_CHECKING:
     import docker
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
 
 # Orders of magnitude on any machine that runs Docker: outside them something was measured wrongly, not slowly.
 PLAUSIBLE = {
     "create_s_mean": (0.001, 2.0),
+    "attach_s_mean": (1e-5, 2.0),
     "ready_s_mean": (0.0, 2.0),
     "stop_s_mean": (0.005, 5.0),
     "supervisor_memory_bytes": (1 << 20, 64 << 20),
