@@ -38,7 +38,7 @@ MIB = 1 << 20
 # Whole seconds for what the supervisor does, so that a test can act in the middle of it.
 PROFILE = dataclasses.replace(
     load_profile(None),
-    attach_s_mean=5.0,
+    attach_s_mean=0.5,
     ready_s_mean=1.0,
     submit_cpu_s=2.0,
     respawn_s_mean=1.0,
@@ -128,13 +128,13 @@ def test_program_not_handed_over_is_lost_with_its_process(env: simpy.Environment
 
 
 def test_attaching_takes_time_and_no_cpu(env: simpy.Environment, machine: SimulatedMachine) -> None:
-    """After create and start come 5 s of attaching, and 1 s of the interpreter's work, charged to the container."""
+    """After create and start come 0.5 s of attaching, and 1 s of the interpreter's work, charged to the container."""
     started = env.run(until=machine.start(container()))
     sample = env.run(until=machine.sample("a"))
 
     assert isinstance(started, Started)
     assert isinstance(sample, Sample)
-    assert 6.0 == pytest.approx(started.ready_s - started.start_s)
+    assert 1.5 == pytest.approx(started.ready_s - started.start_s)
     assert 1.0 == pytest.approx(sample.cpu_s)
 
 
