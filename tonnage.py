@@ -17,23 +17,23 @@ from live.errors import MissingExtra
 from sim.exit_codes import BAD_INPUT, INTERRUPTED, guarded, tell
 
 if TYPE_CHECKING:
-    from sim.worlds import World, Worlds
+    from sim.worlds import Terms, World, Worlds
 
 
-def simulated_world() -> World:
-    """Virtual time."""
+def simulated_world(_terms: Terms) -> World:
+    """Virtual time, which needs no terms."""
     from sim.worlds import SimulatedWorld  # `tonnage --help` must not wait for the physics.
 
     return SimulatedWorld()
 
 
-def docker_world() -> World:
+def docker_world(terms: Terms) -> World:
     """A real engine; MissingExtra where the packages for one are not installed."""
     try:
         from live.run import DockerWorld  # Simulating works without the docker package.
     except ModuleNotFoundError as problem:
         raise MissingExtra(str(problem.name)) from None
-    return DockerWorld()
+    return DockerWorld(terms)
 
 
 WORLDS: Worlds = {"sim": simulated_world, "docker": docker_world}

@@ -59,9 +59,10 @@ def _doctor(*, fix: bool, as_json: bool) -> None:
     try:
         client = connect()
     except EngineMissing as problem:
-        from live.doctor import findings_without_engine
+        from live.doctor import findings_without_engine, mend_without_engine
 
-        _tell(findings_without_engine(problem), [], as_json=as_json)
+        done = mend_without_engine() if fix else []
+        _tell(findings_without_engine(problem), done, as_json=as_json)
         raise typer.Exit(MISSING_WORLD) from None
     # Only here, because it needs the SDK, whose absence `connect` puts into words.
     from live.doctor import findings, mend

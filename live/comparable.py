@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scenarios.story import CrashContainer, KillContainer, StrikeHost
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from live.lag import LagSummary
     from live.other_load import OtherLoad
+    from scenarios.story import Story
     from sim.record import Table
 
 # About one tick of a 250 Hz kernel: below it the driver reacts within the kernel's own grain.
@@ -20,7 +25,7 @@ OTHER_LOAD_CORES_MAX = 0.10
 STEAL_RATIO_MAX = 0.02
 
 
-# A death for memory is the story's own doing and is predicted; any other end unasked is not.
+# A death for memory is the story's own doing and is predicted; any other end is only where the story asks for it.
 PREDICTED_CAUSE = "oom"
 
 
@@ -30,13 +35,30 @@ def refusals(events: Table) -> dict[str, str]:
     return {container: detail for what, container, agent, detail in rows if what == "refused" and agent is None}
 
 
-def failures(events: Table) -> list[str]:
-    """Why the run was not the story's: containers that did not start, or died of what is not predicted."""
+def failures(story: Story, events: Table) -> list[str]:
+    """Why the run was not the story's: containers that did not start, faults not dealt, deaths that nobody planned."""
     deaths = zip(events["what"], events["container"], events["detail"], strict=True)
+    mortal = set(_mortal(story))
     reasons = [f"{container} was refused: {why}" for container, why in refusals(events).items()]
-    reasons += [f"{name} died: {cause}" for what, name, cause in deaths if what == "died" and cause != PREDICTED_CAUSE]
+    reasons += [
+        f"{name} died: {cause}"
+        for what, name, cause in deaths
+        if what == "died" and cause != PREDICTED_CAUSE and name not in mortal
+    ]
+    rows = zip(events["what"], events["detail"], strict=True)
+    reasons += [f"a fault could not be dealt: {why}" for what, why in rows if what == "fault_refused"]
     # One that dies again and again is told once.
     return list(dict.fromkeys(reasons))
+
+
+def _mortal(story: Story) -> Iterator[str]:
+    """The containers whose death is part of the story: struck on purpose, or running a program that may end."""
+    for fault in story.faults:
+        if isinstance(fault, KillContainer | CrashContainer):
+            yield fault.container
+        elif isinstance(fault, StrikeHost):
+            yield from (container.name for container in story.containers if container.host == fault.host)
+    yield from (container.name for container in story.containers if container.foreign is not None)
 
 
 def disturbances(lag: LagSummary, load: OtherLoad | None, unreadable: str) -> list[str]:

@@ -17,7 +17,14 @@ import psutil
 CGROUPS = Path("/sys/fs/cgroup")
 V1_CONTROLLERS = ("cpuacct", "cpu,cpuacct", "cpuacct,cpu")
 PROC_STAT = Path("/proc/stat")
-ENGINE_PROCESS_NAMES = ("dockerd", "containerd", "docker-proxy", "rootlesskit")
+# Where engines put a container's cgroup: Docker and Podman, each without systemd and with it.
+CONTAINER_PLACES = (
+    "docker/{}",
+    "system.slice/docker-{}.scope",
+    "libpod_parent/libpod-{}",
+    "machine.slice/libpod-{}.scope",
+)
+ENGINE_PROCESS_NAMES = ("dockerd", "containerd", "docker-proxy", "rootlesskit", "podman", "conmon")
 # How often engine processes are looked for anew; one found late counts in full, since its counter began at zero.
 DISCOVERY_S = 5.0
 
@@ -48,12 +55,13 @@ def host_times() -> HostTimes:
 
 def container_cpu_s(container_id: str) -> float | None:
     """A container's CPU seconds as the host's cgroups have them; None where they cannot be read from here."""
+    places = [place.format(container_id) for place in CONTAINER_PLACES]
     for controller in V1_CONTROLLERS:
-        for place in (f"docker/{container_id}", f"system.slice/docker-{container_id}.scope"):
+        for place in places:
             usage = _read(CGROUPS / controller / place / "cpuacct.usage")
             if usage is not None:
                 return int(usage) / 1e9
-    for place in (f"docker/{container_id}", f"system.slice/docker-{container_id}.scope"):
+    for place in places:
         stat = _read(CGROUPS / place / "cpu.stat")
         if stat is not None:
             return _usage_usec(stat) / 1e6

@@ -1,50 +1,58 @@
 """The port, fulfilled by a Docker engine: every verb becomes engine calls and words to a container's supervisor.
 
-Slow calls run in the environment's threads (`live/container_life.py`); all else, state included, belongs to the loop.
-A container's end is settled in one place, `_bury`, whoever caused it: stop, kill, the OOM killer or the worker itself.
+Slow calls run in threads (`live/container_life.py`); all else, state included, belongs to the loop. What comes in from
+other threads is in `live/incoming.py`, what becomes of containers that end or are started anew in `live/fates.py`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from typing import TYPE_CHECKING, Any
-
-import simpy
+import threading
+from typing import TYPE_CHECKING
 
 from live import messages
-from live.container_life import ContainerLife, Remains
+from live.container_life import Answered, Begun, ContainerLife
+from live.container_register import ContainerRegister
+from live.engine import reason
 from live.engine_events import EngineClock, EngineEvents
-from live.errors import MachineBug, RunEnded
+from live.errors import LiveError, RunEnded
+from live.fates import ENGINE_LOST, Fates
+from live.foreign_samples import ForeignSamples
+from live.incoming import Incoming
 from live.leftovers import remove_run
-from live.live_container import GREETING_WORDS, LiveContainer
-from live.oom_signs import cause
-from live.real_time import Failed
-from sim.machine import Died, Limited, ProcessKilled, Refused, Started, Stopped
+from live.live_container import LiveContainer
+from live.networks import Networks
+from live.slow_calls import SlowCalls
+from scenarios.story import RudeNotices
+from sim.machine import Limited, Refused, Started, Struck
+from sim.notices import Notices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import docker
+    import simpy
 
-    from live.engine_events import EngineEvent
+    from live.blows import EngineBlows
     from live.labels import RunLabels
     from live.real_time import LiveEnvironment
     from scenarios.story import Container, Story
-    from sim.machine import Observer, Program
-
-    Message = dict[str, Any]
+    from sim.machine import Blow, Observer, Program
 
 # Containers up at once: each has two threads here.
 CONTAINERS_MAX = 256
 
-# Stands where an exit code cannot be known, because the engine is lost.
-LOST_EXIT_CODE = -1
-
 # What the engine answers to a kill of a container that ended just before.
 NOT_RUNNING = "is not running"
 
-SIGKILL_NAMES = frozenset({"9", "KILL", "SIGKILL"})
-ENGINE_LOST = "the engine is lost"
+FOREIGN = "it runs a program of its own"
+NOT_OURS = "this engine is not the run's own; --private-engine starts one that may be struck"
+
+# How long calls under way may take when the machine closes, before and after everything on the engine is removed:
+# what waits for a container ends with it.
+QUICK_END_S_MAX = 2.0
+END_S_MAX = 30.0
 
 
 class DockerMachine:
@@ -59,53 +67,62 @@ class DockerMachine:
         observer: Observer,
         *,
         image: str,
+        blows: EngineBlows | None = None,
     ) -> None:
-        """Subscribe to the engine's events; nothing is created yet."""
+        """Subscribe to the engine's events; nothing is created yet. `blows` strike an engine that is the run's own."""
         self._env = env
         self._client = client
         self._run = run
-        self._observer = observer
-        self._notices = simpy.Store(env)
-        self._containers: dict[str, LiveContainer] = {}
-        self._by_id: dict[str, LiveContainer] = {}
-        # All that may still have an open line to a worker, those lost with the engine included.
-        self._attached: set[LiveContainer] = set()
-        self._engine_lost = False
+        self._blows = blows
+        self._hosts = tuple(host.name for host in story.hosts)
         self._starts_count = 0
-        clock = EngineClock.measured(client, env.clock)
+        self._register = ContainerRegister()
+        self._calls = SlowCalls(env)
+        rude = next((fault for fault in story.faults if isinstance(fault, RudeNotices)), None)
+        notices = self._notices = Notices(env, rude, story.seed)
+        clock, interval_s = EngineClock.measured(client, env.clock), story.sample_interval_s
+        networks = Networks(client, run, story.networks)
         self._life = ContainerLife(
-            env, client, run, image=image, sample_interval_s=story.sample_interval_s, clock=clock
+            env, client, run, image=image, sample_interval_s=interval_s, clock=clock, networks=networks
         )
-        self._events = EngineEvents(client, run.run, clock, env.clock(), self._post_event, self._post_lost)
+        self._foreign = ForeignSamples(env, client, clock, self._calls, observer, interval_s)
+        self._fates = Fates(env, self._calls, self._life, self._register, notices, self._foreign, self._hosts)
+        self._incoming = Incoming(env, self._register, self._fates, notices, observer)
+        self._events = EngineEvents(client, run.run, clock, env.clock(), self._incoming)
         env.hold_open()
 
     @property
     def notices(self) -> simpy.Store:
         """What happened unasked, in the order it was noticed."""
-        return self._notices
+        return self._notices.store
 
     @property
     def containers_up(self) -> tuple[LiveContainer, ...]:
         """The containers that are up now; any thread may ask."""
-        return tuple(container for container in list(self._containers.values()) if container.state == "up")
+        return self._register.up
 
     @property
     def engine_lost(self) -> bool:
-        """Whether the engine's event stream ended unasked."""
-        return self._engine_lost
+        """Whether the engine was lost at any moment."""
+        return self._fates.engine_was_lost
 
     def close(self) -> list[str]:
         """End the environment and remove everything this run created; the names of what could not be removed."""
         self._life.close()
-        for container in list(self._containers.values()):
+        for line in tuple(self._register.lines):
             # A start that waits for its worker's first word would hold up the end.
-            container.greeting.end()
-        self._env.end()
+            line.greeting.end()
+        self._env.end(QUICK_END_S_MAX)
+        self._calls.end(QUICK_END_S_MAX)
         self._events.close()
-        for container in tuple(self._attached):
-            if container.attachment is not None:
-                container.attachment.close()
-        return remove_run(self._client, self._run.run)
+        left = remove_run(self._client, self._run.run)
+        self._env.end(END_S_MAX)
+        self._calls.end(END_S_MAX)
+        self._foreign.close()
+        for line in tuple(self._register.lines):
+            line.close()
+        # What was being created while the rest was removed is discarded by its own call; this finds what was not.
+        return left and remove_run(self._client, self._run.run)
 
     # The verbs.
 
@@ -115,27 +132,24 @@ class DockerMachine:
         if why:
             return self._at_once(Refused(container.name, why))
         self._starts_count += 1
-        coming = LiveContainer(container, self._starts_count)
-        self._containers[container.name] = coming
-        self._attached.add(coming)
-        return self._slowly(
-            lambda: self._life.bring_up(
-                coming, lambda: self._created(coming), lambda message: self._post_message(coming, message)
-            ),
-            lambda outcome: self._came_up(coming, outcome),
+        coming = LiveContainer(container, self._starts_count, self._incoming.new_line)
+        self._register.enter(coming)
+        done = self._env.event()
+        self._calls.engine(
+            lambda: self._life.bring_up(coming, lambda: self._register.created(coming)),
+            lambda outcome: self._begun(coming, outcome, done),
         )
+        return done
 
     def stop(self, name: str) -> simpy.Event:
-        """Have the supervisor end, kill it after its grace, remove it: `Stopped` or `Refused`."""
-        going = self._up(name)
-        if going is None:
+        """Have the engine end it, by force after its grace, and remove it: `Stopped` or `Refused`."""
+        going = self._register.named(name)
+        if going is None or going.state not in {"up", "restarting"} or self._fates.engine_is_lost:
             return self._not_up(name)
         done = self._env.event()
-        going.endings.append(done)
-        going.ask_stop()
-        grace = self._env.timeout(going.spec.stop_grace_s)
-        assert grace.callbacks is not None
-        grace.callbacks.append(lambda _: self._kill_unless_gone(going))
+        going.stops.append(done)
+        going.stop_asked = True
+        self._calls.patient(lambda: self._life.stop(going), lambda outcome: self._stopped(going, outcome, done))
         return done
 
     def kill(self, name: str) -> simpy.Event:
@@ -144,8 +158,10 @@ class DockerMachine:
         if going is None:
             return self._not_up(name)
         done = self._env.event()
-        going.endings.append(done)
-        self._kill_unless_gone(going)
+        going.kills.append(done)
+        if not going.is_dying:
+            going.kill_asked = True
+        self._calls.engine(lambda: self._life.kill(going), lambda outcome: self._killed(going, outcome, done))
         return done
 
     def limit(self, name: str, *, cpus_limit: float | None, memory_bytes_limit: int | None) -> simpy.Event:
@@ -153,7 +169,7 @@ class DockerMachine:
         held = self._up(name)
         if held is None:
             return self._not_up(name)
-        return self._slowly(
+        return self._calls.engine(
             lambda: self._life.limit(held, cpus_limit, memory_bytes_limit),
             lambda outcome: self._limited(held, outcome, cpus_limit, memory_bytes_limit),
         )
@@ -169,28 +185,62 @@ class DockerMachine:
 
     def submit(self, name: str, program: Program) -> simpy.Event:
         """Run a program in a container: `Finished`, `Lost` or `Refused`."""
-        asked = self._up(name)
-        if asked is None:
-            return self._not_up(name)
+        return self._ask_worker(name, lambda worker, done: worker.ask_program(program, done))
+
+    # Blows.
+
+    def crash(self, name: str, exit_code: int) -> simpy.Event:
+        """Have the supervisor end by itself with this exit code: `Struck` or `Refused`."""
+        return self._ask_worker(name, lambda worker, done: self._order(worker, messages.crash(exit_code), done))
+
+    def hang(self, name: str, duration_s: float) -> simpy.Event:
+        """Have the supervisor stand still: `Struck` or `Refused`."""
+        return self._ask_worker(name, lambda worker, done: self._order(worker, messages.hang(duration_s), done))
+
+    def kill_agent(self, name: str, agent: str) -> simpy.Event:
+        """SIGKILL one agent's process: `Struck`, or `Refused` if it has none."""
+        return self._ask_worker(name, lambda worker, done: worker.ask_strike(agent, done))
+
+    def strike_host(self, host: str, blow: Blow, down_s: float | None) -> simpy.Event:
+        """Strike the engine, if it is the run's own and stands for this host alone: `Struck` or `Refused`."""
+        why = self._why_not_strike(host)
+        if why:
+            return self._at_once(Refused(host, why))
         done = self._env.event()
-        asked.ask_program(program, done)
+        self._fates.strike(Struck(host), done)
+        self._events.expect_loss(expected=True)
+        # Not one of the calls that the end waits for: it blocks until the engine is up again, and ends with it.
+        threading.Thread(target=self._strike, args=(host, blow, down_s, done), name="strike", daemon=True).start()
         return done
 
     # What follows a slow call, in the loop.
 
-    def _created(self, coming: LiveContainer) -> None:
-        self._by_id[coming.container_id] = coming
+    def _begun(self, coming: LiveContainer, outcome: object, done: simpy.Event) -> None:
+        if not isinstance(outcome, Begun):
+            self._not_started(coming, outcome, done)
+        elif coming.is_foreign:
+            # Nobody in it could say that it is ready.
+            self._started(coming, outcome.start_s, coming.started_s, done)
+        else:
+            begun = outcome
+            self._calls.patient(
+                lambda: self._life.greet(coming), lambda greeted: self._greeted(coming, begun.start_s, greeted, done)
+            )
 
-    def _came_up(self, coming: LiveContainer, outcome: object) -> None:
-        if not isinstance(outcome, Started):
-            self._attached.discard(coming)
-            self._forget(coming)
-            return
-        coming.state = "up"
-        if self._engine_lost:
-            self._lose(coming)
-        elif coming.death is not None:
-            self._bury(coming, coming.death)
+    def _greeted(self, coming: LiveContainer, start_s: float, outcome: object, done: simpy.Event) -> None:
+        if isinstance(outcome, Answered):
+            self._started(coming, start_s, outcome.ready_s, done)
+        else:
+            self._not_started(coming, outcome, done)
+
+    def _started(self, coming: LiveContainer, start_s: float, ready_s: float, done: simpy.Event) -> None:
+        self._fates.came_up(coming)
+        done.succeed(Started(coming.name, start_s, ready_s))
+
+    def _not_started(self, coming: LiveContainer, outcome: object, done: simpy.Event) -> None:
+        self._register.lines.discard(coming.line)
+        self._register.forget(coming)
+        done.succeed(Refused(coming.name, ENGINE_LOST) if self._fates.engine_is_lost else outcome)
 
     def _limited(
         self, held: LiveContainer, outcome: object, cpus_limit: float | None, memory_bytes_limit: int | None
@@ -202,144 +252,83 @@ class DockerMachine:
         if memory_bytes_limit is not None:
             held.spec = dataclasses.replace(held.spec, memory_bytes_limit=memory_bytes_limit)
 
-    def _kill_unless_gone(self, going: LiveContainer) -> None:
-        if going.is_dying:
-            return
-        going.kill_asked = True
-        self._slowly(lambda: self._life.kill(going), lambda outcome: self._kill_tried(going, outcome))
+    def _stopped(self, going: LiveContainer, outcome: object, done: simpy.Event) -> None:
+        if not isinstance(outcome, Refused):
+            self._fates.stopped(going)
+        elif done in going.stops and going.death is None:
+            going.stops.remove(done)
+            going.stop_asked = bool(going.stops)
+            done.succeed(outcome)
 
-    def _kill_tried(self, going: LiveContainer, outcome: object) -> None:
+    def _killed(self, going: LiveContainer, outcome: object, done: simpy.Event) -> None:
         # A refusal because it is dead already is no refusal: its death is on its way here.
-        if isinstance(outcome, Refused) and not going.is_dying and NOT_RUNNING not in outcome.reason:
-            going.end_with(outcome)
+        if isinstance(outcome, Refused) and done in going.kills and NOT_RUNNING not in outcome.reason:
+            going.kills.remove(done)
+            done.succeed(outcome)
 
-    def _bury(self, dead: LiveContainer, death: EngineEvent) -> None:
-        """Look at a dead container, settle all that waits for it, and remove it."""
-        self._slowly(lambda: self._life.look(dead, death), lambda found: self._settle(dead, found))
+    # Blows to the engine.
 
-    def _settle(self, dead: LiveContainer, found: object) -> None:
-        assert isinstance(found, Remains)
-        if dead.state == "gone":
-            return
-        dead.settle_all(found.happened_s, "it died")
-        self._forget(dead)
-        if not dead.stop_asked:
-            why = cause(dead.signs(found.exit_code, engine_flag=found.engine_flag))
-            self._notices.put(Died(dead.name, why, found.exit_code, found.happened_s, self._env.now))
-        # Who asked for the end waits for the removal too; whoever starts the same name anew need not.
-        self._slowly(lambda: self._life.discard(dead), lambda _: self._discarded(dead, found.exit_code))
-
-    def _discarded(self, gone: LiveContainer, exit_code: int) -> None:
-        self._attached.discard(gone)
-        gone.end_with(Stopped(gone.name, exit_code))
-
-    def _forget(self, gone: LiveContainer) -> None:
-        gone.state = "gone"
-        if self._containers.get(gone.name) is gone:
-            del self._containers[gone.name]
-        self._by_id.pop(gone.container_id, None)
-
-    # What comes in from other threads.
-
-    def _post_message(self, sender: LiveContainer, message: Message) -> None:
-        if message["is"] in GREETING_WORDS:
-            sender.greeting.hear(message)
-            return
+    def _strike(self, host: str, blow: Blow, down_s: float | None, done: simpy.Event) -> None:
+        assert self._blows is not None, "a blow is refused where nothing deals it"
+        outcome: Struck | Refused = Struck(host)
         try:
-            self._env.post(lambda: self._heard(sender, message))
-        except RunEnded:
-            # What a container says after the run is of no interest.
-            return
+            self._blows.strike(blow, down_s)
+        except LiveError as problem:
+            outcome = Refused(host, reason(problem))
+        with contextlib.suppress(RunEnded):
+            self._env.post(lambda: self._struck(outcome, done))
 
-    def _post_event(self, event: EngineEvent) -> None:
-        self._env.post(lambda: self._engine_said(event))
-
-    def _post_lost(self) -> None:
-        self._env.post(self._lose_engine)
-
-    def _heard(self, sender: LiveContainer, message: Message) -> None:
-        match message["is"]:
-            case "sample":
-                sample = messages.sample_from(sender.name, message)
-                sender.sampled(message["id"], sample)
-                if message["id"] is None:
-                    self._observer.sample(sample)
-            case "steps":
-                for done in messages.steps_from(sender.name, message, sender.step_done):
-                    self._observer.step(done)
-            case "finished":
-                sender.program_ended(message["id"], messages.finished_from(message))
-            case "lost":
-                sender.program_ended(message["id"], messages.lost_from(message))
-            case "killed":
-                self._process_killed(sender, message)
-            case "error" if "id" in message:
-                sender.program_ended(message["id"], Refused(sender.name, message["text"]))
-
-    def _process_killed(self, sender: LiveContainer, message: Message) -> None:
-        if message["cause"] == "oom":
-            sender.agents_oom_killed_count += 1
-        self._notices.put(ProcessKilled(sender.name, message["agent"], message["cause"], message["at"], self._env.now))
-
-    def _engine_said(self, event: EngineEvent) -> None:
-        named = self._by_id.get(event.container_id)
-        if named is None:
-            return
-        if event.what == "oom":
-            named.oom_events_count += 1
-        elif event.what == "kill" and event.signal in SIGKILL_NAMES:
-            named.kill_asked = True
-        elif event.what == "die" and named.death is None:
-            named.death = event
-            if named.state == "up":
-                self._bury(named, event)
-
-    def _lose_engine(self) -> None:
-        self._engine_lost = True
-        self._env.let_close()
-        for lost in self.containers_up:
-            self._lose(lost)
-
-    def _lose(self, lost: LiveContainer) -> None:
-        now_s = self._env.now
-        lost.settle_all(now_s, ENGINE_LOST)
-        self._forget(lost)
-        self._notices.put(Died(lost.name, "engine_lost", LOST_EXIT_CODE, now_s, now_s))
-        lost.end_with(Refused(lost.name, ENGINE_LOST))
+    def _struck(self, outcome: Struck | Refused, done: simpy.Event) -> None:
+        if isinstance(outcome, Refused) and not self._fates.engine_is_lost:
+            self._events.expect_loss(expected=False)
+            self._fates.engine_unharmed()
+        if not done.triggered:
+            done.succeed(outcome)
 
     # Outcomes.
 
+    def _ask_worker(self, name: str, ask: Callable[[LiveContainer, simpy.Event], object]) -> simpy.Event:
+        worker = self._up(name)
+        if worker is None:
+            return self._not_up(name)
+        if worker.is_foreign:
+            return self._at_once(Refused(name, FOREIGN))
+        done = self._env.event()
+        ask(worker, done)
+        return done
+
+    def _order(self, worker: LiveContainer, order: messages.Message, done: simpy.Event) -> None:
+        """Give an order that is not answered: that it was taken is all there is to say."""
+        taken = worker.line.send(order)
+        done.succeed(Struck(worker.name) if taken else worker.deaf())
+
     def _up(self, name: str) -> LiveContainer | None:
-        container = self._containers.get(name)
+        container = self._register.named(name)
         return container if container is not None and container.state == "up" else None
 
     def _why_not_start(self, name: str) -> str:
-        if self._engine_lost:
+        named = self._register.named(name)
+        if self._fates.engine_is_lost:
             return ENGINE_LOST
-        if name in self._containers:
-            return f"it is {self._containers[name].state} already"
-        if len(self._containers) >= CONTAINERS_MAX:
+        if named is not None:
+            return f"it is {named.state} already"
+        if len(self._register) >= CONTAINERS_MAX:
             return f"{CONTAINERS_MAX} containers are up, which is the most this machine handles"
         return ""
 
+    def _why_not_strike(self, host: str) -> str:
+        if self._blows is None:
+            return NOT_OURS
+        if host not in self._hosts:
+            return "it is no host of this story"
+        if len(self._hosts) > 1:
+            return f"{len(self._hosts)} hosts of this story share one engine, which cannot be struck for one of them"
+        if self._fates.engine_is_lost or self._fates.engine_is_struck:
+            return ENGINE_LOST
+        return ""
+
     def _not_up(self, name: str) -> simpy.Event:
-        return self._at_once(Refused(name, ENGINE_LOST if self._engine_lost else "it is not up"))
+        return self._at_once(Refused(name, ENGINE_LOST if self._fates.engine_is_lost else "it is not up"))
 
     def _at_once(self, outcome: object) -> simpy.Event:
         return self._env.event().succeed(outcome)
-
-    def _slowly(self, work: Callable[[], object], settle: Callable[[object], None]) -> simpy.Event:
-        """Run `work` in a thread, then `settle` its outcome in the loop before anybody who waits sees it."""
-        done = self._env.event()
-
-        def conclude(call: simpy.Event) -> None:
-            if isinstance(call.value, Failed):
-                done.fail(MachineBug(call.value.text))
-                return
-            settle(call.value)
-            done.succeed(call.value)
-
-        call = self._env.call(work)
-        assert call.callbacks is not None
-        call.callbacks.append(conclude)
-        return done

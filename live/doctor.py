@@ -6,7 +6,7 @@ crashed runs left.
 
 from __future__ import annotations
 
-import platform
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,9 @@ import psutil
 from live import labels, lock
 from live.address_pools import networks_left
 from live.engine import answering
-from live.errors import HOW_TO_GET_AN_ENGINE
+from live.engine_place import place, product
+from live.engine_remains import find_left_engines, remove_left_engine
+from live.errors import HOW_TO_GET_AN_ENGINE, EngineRefused
 from live.image import REPOSITORY
 from live.leftovers import find_leftovers, labelled, remove
 from sim import places
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     import docker
 
     from live.errors import EngineMissing
+    from live.leftovers import Labelled
 
 Severity = Literal["fine", "note", "warning", "error"]
 
@@ -64,7 +67,8 @@ class Finding:
 
 def findings_without_engine(problem: EngineMissing) -> list[Finding]:
     """What can be said where no engine answers."""
-    return [Finding("engine", "error", problem.finding, HOW_TO_GET_AN_ENGINE), *_stale_lock(), _profile(None)]
+    missing = Finding("engine", "error", problem.finding, HOW_TO_GET_AN_ENGINE)
+    return [missing, *_left_engines(), *_stale_lock(), _profile(None)]
 
 
 def findings(client: docker.DockerClient) -> list[Finding]:
@@ -73,7 +77,9 @@ def findings(client: docker.DockerClient) -> list[Finding]:
         info = client.info()
         return [
             *_engine(info),
+            *_place(info),
             *_leftovers(client),
+            *_left_engines(),
             *_stale_lock(),
             *_neighbours(client),
             _networks(client, info),
@@ -91,14 +97,28 @@ def mend(client: docker.DockerClient) -> list[str]:
         remaining = set(remove(client, left))
     done = [f"removed {thing.kind} {thing.name}" for thing in left if thing.name not in remaining]
     done += [f"could not remove {name}" for name in sorted(remaining)]
+    return done + mend_without_engine()
+
+
+def mend_without_engine() -> list[str]:
+    """Remove what crashed runs left on this machine itself; what was done, one line each."""
+    done = [_removed_engine(path) for path in find_left_engines()]
     if lock.read_holder() is not None and lock.forget_holder():
         done.append(f"emptied {lock.lock_path()}")
     return done
 
 
+def _removed_engine(path: Path) -> str:
+    try:
+        remove_left_engine(path)
+    except EngineRefused as problem:
+        return f"could not remove the private engine in {path}: {problem.reason}"
+    return f"removed the private engine in {path}"
+
+
 def _engine(info: dict[str, Any]) -> Iterator[Finding]:
     version, cgroup = info["ServerVersion"], info.get("CgroupVersion", "1")
-    said = f"Docker {version}, cgroup v{cgroup}, {info['Driver']}, kernel {info['KernelVersion']}"
+    said = f"{product(info)} {version}, cgroup v{cgroup}, {info['Driver']}, kernel {info['KernelVersion']}"
     yield Finding("engine", "fine", f"{said}, {info['NCPU']} CPUs, {info['MemTotal'] / GIB:.1f} GiB")
     for feature, name in FEATURES.items():
         if info.get(feature) is False:
@@ -106,17 +126,55 @@ def _engine(info: dict[str, Any]) -> Iterator[Finding]:
             yield Finding("engine", "error", f"this engine does not support {name}", remedy)
 
 
+def _place(info: dict[str, Any]) -> Iterator[Finding]:
+    """What is different where the engine is not Docker on this machine's own kernel."""
+    has = f"containers have its {info['NCPU']} CPUs and {info['MemTotal'] / GIB:.1f} GiB{_beside_ours(info)}"
+    unknown = "what else uses it cannot be measured, so live runs on it are not comparable"
+    where = place(info)
+    if where == "desktop":
+        text = f"the engine is a virtual machine of Docker Desktop: {has}; {unknown}"
+        yield Finding("place", "note", text, "its settings say how much it gets; validate on an engine on Linux itself")
+    elif where == "elsewhere":
+        text = (
+            f"the engine is on another machine or in a virtual one, {info.get('Name') or 'unnamed'}: {has}; {unknown}"
+        )
+        yield Finding("place", "note", text, "run Tonnage on that machine to validate")
+    if product(info) == "Podman":
+        text = "Podman 4.3 changes no limits of running containers and tells of no OOM kill"
+        yield Finding("place", "note", text, "docs/engines.md says what was tried")
+
+
+def _beside_ours(info: dict[str, Any]) -> str:
+    """This machine's share, where a reader may take it for the engine's."""
+    ours = (os.cpu_count(), psutil.virtual_memory().total)
+    if ours == (info["NCPU"], info["MemTotal"]):
+        return ""
+    return f", not this machine's {ours[0]} and {ours[1] / GIB:.1f} GiB"
+
+
 def _leftovers(client: docker.DockerClient) -> Iterator[Finding]:
     left = find_leftovers(client)
     if left:
-        text = f"crashed runs left {len(left)} objects: {_shown([thing.name for thing in left])}"
+        text = f"crashed runs left {len(left)} objects: {_named(left)}"
         yield Finding("leftovers", "warning", text, "`tonnage doctor --fix` removes them")
     else:
         yield Finding("leftovers", "fine", "nothing was left behind")
     strange = [thing for thing in labelled(client) if thing.owner_labels is None]
     if strange:
-        text = f"{len(strange)} objects carry our label and no whole owner: {_shown([thing.name for thing in strange])}"
-        yield Finding("leftovers", "note", text, "they are never removed for you; `docker rm -f` if they are yours")
+        text = f"{len(strange)} objects carry our label and no whole owner: {_named(strange)}"
+        remedy = "they are never removed for you; `docker rm -f`, `docker network rm` or `docker volume rm` if yours"
+        yield Finding("leftovers", "note", text, remedy)
+
+
+def _named(things: list[Labelled]) -> str:
+    return _shown([f"{thing.kind} {thing.name}" for thing in things])
+
+
+def _left_engines() -> Iterator[Finding]:
+    left = find_left_engines()
+    if left:
+        text = f"crashed runs left {len(left)} private engines: {_shown([str(path) for path in left])}"
+        yield Finding("leftovers", "warning", text, "`tonnage doctor --fix` removes them")
 
 
 def _stale_lock() -> Iterator[Finding]:
@@ -149,7 +207,7 @@ def _networks(client: docker.DockerClient, info: dict[str, Any]) -> Finding:
 
 def _disk(info: dict[str, Any]) -> Iterator[Finding]:
     root = Path(info["DockerRootDir"])
-    if not _is_local(info) or not root.exists():
+    if place(info) != "here" or not root.exists():
         return
     free_bytes = shutil.disk_usage(root).free
     text = f"{free_bytes / GIB:.1f} GiB are free in {root}"
@@ -160,7 +218,7 @@ def _disk(info: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _memory(info: dict[str, Any]) -> Iterator[Finding]:
-    if not _is_local(info):
+    if place(info) != "here":
         return
     memory, swap = psutil.virtual_memory(), psutil.swap_memory()
     text = f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB memory are available"
@@ -195,11 +253,6 @@ def _profile(info: dict[str, Any] | None) -> Finding:
         text = f"the host profile is of kernel {profile.kernel}, the engine runs {info['KernelVersion']}"
         return Finding("profile", "warning", text, measure)
     return Finding("profile", "fine", f"this host was measured at {profile.measured_at}")
-
-
-def _is_local(info: dict[str, Any]) -> bool:
-    """Whether the engine runs on this kernel, so that its disk and memory can be looked at from here."""
-    return platform.system() == "Linux" and str(info["KernelVersion"]) == platform.release()
 
 
 def _shown(names: list[str]) -> str:

@@ -24,6 +24,8 @@ READY_S_MAX = 60.0
 
 ANSWER_S_MAX = 30.0
 CLOCK_QUESTIONS_COUNT = 6
+# The number of the question that only finds out whether anybody answers.
+FIRST_QUESTION = CLOCK_QUESTIONS_COUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,21 @@ class Greeting:
         """Say that no more will come."""
         self._heard.put((time.monotonic(), None))
 
-    def exchange(self, attachment: Attachment) -> Greeted | Silent:
-        """Wait for the supervisor and compare clocks; blocks, so call it in a thread of its own."""
+    def exchange(
+        self, attachment: Attachment, *, ready_s_max: float = READY_S_MAX, may_have_missed: bool = False
+    ) -> Greeted | Silent:
+        """Wait for the supervisor and compare clocks; blocks, so call it in a thread of its own.
+
+        Where its ready line may have been missed, because it ran before it was listened to, it is asked at once, and
+        whichever word comes first says when it was ready.
+        """
+        if may_have_missed:
+            attachment.send(messages.clock(FIRST_QUESTION))
         try:
-            ready_s, ready = self._heard.get(timeout=READY_S_MAX)
+            ready_s, ready = self._heard.get(timeout=ready_s_max)
         except queue.Empty:
-            return Silent(f"its worker was not ready within {READY_S_MAX:.0f} s")
-        if ready is None or ready.get("is") != "ready":
+            return Silent(f"its worker was not ready within {ready_s_max:.0f} s")
+        if ready is None:
             return Silent(f"its worker ended before it was ready: {attachment.stderr_tail or 'no word on stderr'}")
         try:
             answers = [self._ask(attachment, number) for number in range(CLOCK_QUESTIONS_COUNT)]
@@ -77,7 +87,10 @@ class Greeting:
     def _ask(self, attachment: Attachment, number: int) -> tuple[float, float]:
         asked_s = time.monotonic()
         attachment.send(messages.clock(number))
-        answered_s, answer = self._heard.get(timeout=ANSWER_S_MAX)
-        if answer is None:
-            raise EOFError
-        return answered_s - asked_s, float(answer["mono"]) - (asked_s + answered_s) / 2
+        while True:
+            answered_s, answer = self._heard.get(timeout=ANSWER_S_MAX)
+            if answer is None:
+                raise EOFError
+            # A ready line, or the answer to what was asked to find out whether it is ready, may still come in between.
+            if answer.get("id") == number:
+                return answered_s - asked_s, float(answer["mono"]) - (asked_s + answered_s) / 2

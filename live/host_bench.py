@@ -10,13 +10,31 @@ from dataclasses import dataclass, field
 from statistics import mean, median
 from typing import TYPE_CHECKING, Any
 
+from live.engine_events import unix_s
 from live.errors import EngineRefused
-from scenarios.story import Container, Host, LiveScale, Story
-from sim.machine import Compute, Finished, Hold, Lost, Program, Release, Sample, Sleep, Started, Step, StepDone
+from scenarios.story import Container, HealthCheck, Host, LiveScale, RestartPolicy, Story, Tmpfs
+from sim.machine import (
+    Compute,
+    Died,
+    Erase,
+    Finished,
+    Hold,
+    Lost,
+    Program,
+    Release,
+    Restarted,
+    Sample,
+    Sleep,
+    Started,
+    Step,
+    StepDone,
+    Write,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    import docker
     import simpy
 
     from live.docker_machine import DockerMachine
@@ -53,6 +71,15 @@ TOUCH_PAUSE_S = 0.2
 OOM_BYTES_LIMIT = 64 * MIB
 OOM_KILLS_COUNT = 5
 SPAWNS_COUNT = 8
+RESTARTS_COUNT = 5
+# The engine's first wait before it starts a container anew (docs/physics.md, Container life).
+BACK_OFF_S = 0.1
+PROBE_INTERVAL_S = 0.3
+# The engine remembers its last five probes of a container; at this interval they take about two seconds.
+PROBING_S = 4.0
+WRITE_BYTES = 32 * MIB
+DISK_BYTES_LIMIT = 64 * MIB
+WRITES_COUNT = 16
 
 
 @dataclass(slots=True)
@@ -92,15 +119,18 @@ def bench_story(cpus_count: int, memory_bytes: int) -> Story:
     )
 
 
-def _container(name: str, memory_bytes_limit: int | None = None) -> Container:
-    return Container(name, HOST, None, memory_bytes_limit, memory_bytes_limit, 1024, None, 64, 2.0)
+def _container(name: str, memory_bytes_limit: int | None = None, **more: Any) -> Container:  # noqa: ANN401  # As they are.
+    return Container(name, HOST, None, memory_bytes_limit, memory_bytes_limit, 1024, None, 64, 2.0, **more)
 
 
 class HostBench:
     """Runs the experiments, one after another, on a machine that has nothing else to do."""
 
-    def __init__(self, env: LiveEnvironment, machine: DockerMachine, collected: Collected) -> None:
+    def __init__(
+        self, client: docker.DockerClient, env: LiveEnvironment, machine: DockerMachine, collected: Collected
+    ) -> None:
         """Be ready; nothing is started."""
+        self._client = client
         self._env = env
         self._machine = machine
         self._collected = collected
@@ -134,10 +164,60 @@ class HostBench:
             seen["stop_s"].append(self._env.now - began_s)
         return {name: mean(values) for name, values in seen.items()}
 
-    def up(self, name: str, memory_bytes_limit: int | None = None) -> Generator[simpy.Event, Any, None]:
+    def up(
+        self,
+        name: str,
+        memory_bytes_limit: int | None = None,
+        **more: Any,  # noqa: ANN401  # As they are.
+    ) -> Generator[simpy.Event, Any, None]:
         """Have a container to measure in, and let its start be over."""
-        _expect_started((yield self._machine.start(_container(name, memory_bytes_limit))))
+        _expect_started((yield self._machine.start(_container(name, memory_bytes_limit, **more))))
         yield self._env.timeout(SETTLE_S)
+
+    def restarts(self) -> Generator[simpy.Event, Any, dict[str, float]]:
+        """The engine's time to start a container anew, from the end of its wait until it is started."""
+        took_s = []
+        for number in range(RESTARTS_COUNT):
+            name = f"restarting-{number}"
+            yield self._env.timeout(PAUSE_S)
+            yield from self.up(name, restart=RestartPolicy("always"))
+            yield self._machine.crash(name, 1)
+            died = yield from self._notice(Died, name)
+            back = yield from self._notice(Restarted, name)
+            took_s.append(back.happened_s - died.happened_s - BACK_OFF_S)
+            yield self._machine.stop(name)
+        return {"restart_s": max(0.0, mean(took_s))}
+
+    def _notice(self, kind: type[Died | Restarted], name: str) -> Generator[simpy.Event, Any, Died | Restarted]:
+        while True:
+            notice = yield self._machine.notices.get()
+            if isinstance(notice, kind) and notice.container == name:
+                return notice
+
+    def probes(self, name: str, sample_cpu_s: float) -> Generator[simpy.Event, Any, dict[str, float]]:
+        """CPU that one health probe costs its container, from those that the engine remembers."""
+        yield from self.up(name, health=HealthCheck(PROBE_INTERVAL_S, PROBE_INTERVAL_S * 10, 3, 0.0))
+        yield self._env.timeout(PROBING_S / 2)
+        before = yield from self._counters(name)
+        yield self._env.timeout(PROBING_S)
+        after = yield from self._counters(name)
+        [container_id] = [up.container_id for up in self._machine.containers_up if up.name == name]
+        log = self._client.api.inspect_container(container_id)["State"]["Health"]["Log"]
+        begins_s = [unix_s(entry["Start"]) for entry in log]
+        interval_s = (begins_s[-1] - begins_s[0]) / (len(begins_s) - 1)
+        used_s = self._used_s(name, before, after, sample_cpu_s)
+        return {"probe_cpu_s": max(0.0, used_s * interval_s / (after.at_s - before.at_s))}
+
+    def writes(self, name: str, sample_cpu_s: float) -> Generator[simpy.Event, Any, dict[str, float]]:
+        """CPU per byte to write to a tmpfs."""
+        yield from self.up(name, tmpfs=(Tmpfs("/disk", DISK_BYTES_LIMIT),))
+        used_s = []
+        for _ in range(WRITES_COUNT):
+            yield self._env.timeout(TOUCH_PAUSE_S)
+            step = (Step(0, None, 0.0, (Write(WRITE_BYTES),)),)
+            used_s.append((yield from self._cpu_of(name, sample_cpu_s, [("writing", step)])))
+            yield from self._run(name, "writing", (Step(0, None, 0.0, (Erase(),)),))
+        return {"write_s": mean(used_s) / WRITE_BYTES}
 
     # Costs of the worker itself.
 

@@ -12,12 +12,15 @@ from live.host_bench import (
     IDLE_S,
     OOM_BYTES_LIMIT,
     OOM_KILLS_COUNT,
+    PROBING_S,
+    RESTARTS_COUNT,
     SLEEPS_COUNT,
     SPAWNS_COUNT,
     STARTS,
     STEPS_COUNT,
     SUBMITS_COUNT,
     TOUCHES_COUNT,
+    WRITES_COUNT,
     Collected,
     HostBench,
     bench_story,
@@ -57,6 +60,9 @@ ORIGINS = {
     "background_cores_mean": "not measured yet: the baseline tells",
     "idle_seen_ratio": "not measured yet: idle cores are taken as seen",
     "idle_pull_s_mean": "not measured yet: idle cores are taken as seen",
+    "restart_s_mean": f"crash to started anew by the engine, less its wait of 100 ms, mean of {RESTARTS_COUNT}",
+    "probe_cpu_s": f"container CPU per health probe over {PROBING_S:.0f} s of idling",
+    "write_s_per_byte": f"container CPU to write 32 MiB to a tmpfs, mean of {WRITES_COUNT}",
     "respawn_s_mean": f"an agent's first program less its second, medians of {SPAWNS_COUNT}",
 }
 
@@ -67,7 +73,7 @@ def measure_host(client: docker.DockerClient, say: Say) -> HostProfile:
         story = bench_story(int(engine.info["NCPU"]), int(engine.info["MemTotal"]))
         collected = Collected()
         with staged(engine, story, collected, say) as stage:
-            bench = HostBench(stage.env, stage.machine, collected)
+            bench = HostBench(client, stage.env, stage.machine, collected)
             measured: Any = stage.env.run(until=stage.env.process(_measure(bench, say)))
         return _profile(engine, measured, _noise(stage, measured["quiet_from_s"], say))
 
@@ -94,6 +100,11 @@ def _measure(bench: HostBench, say: Say) -> Generator[simpy.Event, Any, dict[str
     say("running out of memory")
     yield from bench.up("tight", OOM_BYTES_LIMIT)
     found |= yield from bench.oom_kills("tight", found)
+    say("writing to a tmpfs, health probes")
+    found |= yield from bench.writes("writing", found["sample_cpu_s"])
+    found |= yield from bench.probes("probed", found["sample_cpu_s"])
+    say(f"crashing and starting anew, {RESTARTS_COUNT} times")
+    found |= yield from bench.restarts()
     return {**found, "starts": starts, "quiet_from_s": quiet_from_s}
 
 
@@ -140,6 +151,9 @@ def _profile(engine: Held, found: dict[str, Any], noise: str) -> HostProfile:
         notice_s_mean=found["notice_s"],
         oom_kill_cpu_s=found["oom_kill_cpu_s"],
         respawn_s_mean=found["respawn_s"],
+        restart_s_mean=found["restart_s"],
+        probe_cpu_s=found["probe_cpu_s"],
+        write_s_per_byte=found["write_s"],
         idle_seen_ratio=1.0,
         idle_pull_s_mean=0.0,
         background_cores_mean=0.0,

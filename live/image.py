@@ -203,9 +203,9 @@ def _dockerfile(base: str, interpreter: str, *more: str) -> str:
 
 
 def _loaded(interpreter: Path) -> frozenset[Path]:
-    """The files of all modules that are loaded once the worker is."""
+    """The files of all modules that are loaded once the worker is, and its health check."""
     ask = (
-        "import sys, worker.supervisor\n"
+        "import sys, worker.supervisor, worker.health\n"
         "print(*(m.__file__ for m in sys.modules.values() if hasattr(m, '__file__')), sep='\\n')"
     )
     command = [str(interpreter), *_FLAGS, ask]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from live import labels
 from live.engine import engine_errors
+from live.knock import nobody_listens
 from live.labels import RunLabels, read_labels
 from live.owner import is_gone
 
@@ -84,6 +85,8 @@ def remove_run(client: docker.DockerClient, run: str) -> list[str]:
     """Remove everything of one run; the names of what could not be removed, or why the engine cannot be asked."""
     remaining: list[str] = []
     for _ in range(REMOVAL_ROUNDS_MAX):
+        if nobody_listens(client):
+            return [f"everything of run {run} (nobody listens at the engine's socket)"]
         try:
             things = labelled(client, run)
             if not things:

@@ -1,31 +1,38 @@
 """One container of a live run: what it was asked, what is still open, and what its death will settle.
 
-All of it belongs to the loop's thread, but for the handshake, which a call's thread takes part in.
+All of it belongs to the loop's thread, but for its line, which a call's thread takes part in.
 """
 
 from __future__ import annotations
 
 import itertools
-import threading
+import math
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from live import messages
-from live.handshake import Greeting
 from live.oom_signs import DeathSigns
 from sim.machine import Lost, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import simpy
 
-    from live.attachment import Attachment
     from live.engine_events import EngineEvent
+    from live.line import Line
+    from live.streamed_stats import StatsStream
     from scenarios.story import Container
     from sim.machine import Finished, Program, Sample
 
     Message = dict[str, Any]
 
-GREETING_WORDS = frozenset({"ready", "clock"})
+# Events that wait until a start or a look at a death is over: more is an engine gone wild, and the oldest are dropped.
+EVENTS_WAITING_MAX = 64
+
+# The engine waits this long before it starts a container anew, so lives that begin closer together are one life.
+LIVES_APART_S_MIN = 0.1
 
 
 @dataclass(slots=True)
@@ -42,31 +49,50 @@ class OpenProgram:
 
 
 class LiveContainer:
-    """A container from the moment its start is asked for until it is buried."""
+    """A container from the moment its start is asked for until it is buried.
 
-    def __init__(self, spec: Container, number: int) -> None:
+    It is "starting", then "up"; "restarting" from an end that the engine will follow up with a new start until that
+    new life takes programs; at last "gone".
+    """
+
+    def __init__(self, spec: Container, number: int, new_line: Callable[[LiveContainer], Line]) -> None:
         """Begin as one that is starting; `number` counts the starts of this run.
 
         `create_s` will be how long the engine took to create it, `started_s` when its start had returned.
         """
         self.spec = spec
         self.number = number
-        self.state: Literal["starting", "up", "gone"] = "starting"
+        self.state: Literal["starting", "up", "restarting", "gone"] = "starting"
         self.container_id = ""
         self.create_s = 0.0
         self.started_s = 0.0
-        self.attachment: Attachment | None = None
-        self.greeting = Greeting()
         self.stop_asked = False
-        self.kill_asked = False
-        self.oom_events_count = 0
-        self.agents_oom_killed_count = 0
-        self.death: EngineEvent | None = None
-        self.ended = threading.Event()
-        self.endings: list[simpy.Event] = []
+        self.stops: list[simpy.Event] = []
+        self.kills: list[simpy.Event] = []
+        self.events_waiting: deque[EngineEvent] = deque(maxlen=EVENTS_WAITING_MAX)
+        self.restarts_count = 0
+        # When the engine started the present life anew, before which any death was an old life's, and when that ended.
+        self.reborn_s = -math.inf
+        self.died_s = -math.inf
+        self._new_line = new_line
         self._numbers = itertools.count(1)
         self._programs: dict[int, OpenProgram] = {}
         self._samples: dict[int, simpy.Event] = {}
+        self._strikes: dict[int, tuple[str, simpy.Event]] = {}
+        self.begin_life()
+
+    def begin_life(self) -> None:
+        """Be as one of which nothing is known: a new line, and no sign of death."""
+        self.line = self._new_line(self)
+        self.stats: StatsStream | None = None
+        self.reported_s = -math.inf
+        self.death: EngineEvent | None = None
+        self.is_reviving = False
+        self.is_mute = False
+        self.kill_asked = False
+        self.looks_count = 0
+        self.oom_events_count = 0
+        self.agents_oom_killed_count = 0
 
     @property
     def name(self) -> str:
@@ -74,9 +100,18 @@ class LiveContainer:
         return self.spec.name
 
     @property
+    def is_foreign(self) -> bool:
+        """Whether it runs a program of the user's own."""
+        return self.spec.foreign is not None
+
+    @property
     def is_dying(self) -> bool:
         """Whether its end is known or on its way."""
         return self.state != "up" or self.death is not None
+
+    def is_newer_life(self, started_s: float) -> bool:
+        """Whether a life that began then is another than the present one."""
+        return started_s > max(self.reborn_s, self.started_s) + LIVES_APART_S_MIN / 2
 
     # What is asked of it.
 
@@ -84,9 +119,10 @@ class LiveContainer:
         """Have its counters read; `done` gets the sample."""
         number = next(self._numbers)
         self._samples[number] = done
-        if not self._send(messages.sample(number)):
+        # A foreign one sends samples of its own accord only, and the next of them is the answer.
+        if not self.is_foreign and not self.line.send(messages.sample(number)):
             del self._samples[number]
-            done.succeed(Refused(self.name, "does not read what it is sent"))
+            done.succeed(self.deaf())
 
     def ask_program(self, program: Program, done: simpy.Event) -> None:
         """Have a program run; `done` gets how it ended."""
@@ -94,14 +130,17 @@ class LiveContainer:
         first = program.steps[0].index if program.steps else 0
         parts = frozenset(step.index for step in program.steps if not step.last)
         self._programs[number] = OpenProgram(done, program.agent, first, parts)
-        if not self._send(messages.submit(number, program)):
+        if not self.line.send(messages.submit(number, program)):
             del self._programs[number]
-            done.succeed(Refused(self.name, "does not read what it is sent"))
+            done.succeed(self.deaf())
 
-    def ask_stop(self) -> None:
-        """Have its supervisor end itself and its agents."""
-        self.stop_asked = True
-        self._send(messages.STOP)
+    def ask_strike(self, agent: str, done: simpy.Event) -> None:
+        """Have an agent's process killed; `done` gets whether it had one."""
+        number = next(self._numbers)
+        self._strikes[number] = (agent, done)
+        if not self.line.send(messages.kill(number, agent)):
+            del self._strikes[number]
+            done.succeed(self.deaf())
 
     # What it answers.
 
@@ -117,6 +156,18 @@ class LiveContainer:
         if done is not None:
             done.succeed(sample)
 
+    def stats_came(self, sample: Sample) -> None:
+        """Settle every question for counters with what the engine counted."""
+        for done in self._samples.values():
+            done.succeed(sample)
+        self._samples.clear()
+
+    def struck(self, message: Message) -> None:
+        """Settle an order to kill an agent's process."""
+        agent, done = self._strikes.pop(message["id"], ("", None))
+        if done is not None:
+            done.succeed(messages.struck_from(self.name, agent, message))
+
     def step_done(self, agent: str, index: int) -> bool:
         """Note how far an agent's program got; whether that ends the step, which may have parts to come."""
         last = True
@@ -127,11 +178,6 @@ class LiveContainer:
         return last
 
     # How it ends.
-
-    def hear_end(self) -> None:
-        """Its output has ended, so nothing it said is still on its way; called in the reading thread."""
-        self.greeting.end()
-        self.ended.set()
 
     def signs(self, exit_code: int, *, engine_flag: bool) -> DeathSigns:
         """What is known about its death."""
@@ -144,20 +190,29 @@ class LiveContainer:
         )
 
     def settle_all(self, happened_s: float, why: str) -> None:
-        """Settle whatever is still open: the container is gone."""
-        self.state = "gone"
+        """Settle whatever is still open: this life is over."""
         for program in self._programs.values():
             program.done.succeed(Lost(program.agent, program.next_index, "container", happened_s))
-        for done in self._samples.values():
+        asked = [*self._samples.values(), *(done for _, done in self._strikes.values())]
+        for done in asked:
             done.succeed(Refused(self.name, why))
         self._programs.clear()
         self._samples.clear()
+        self._strikes.clear()
 
     def end_with(self, outcome: object) -> None:
         """Settle every stop and kill that waited for the end."""
-        for done in self.endings:
+        for done in (*self.stops, *self.kills):
             done.succeed(outcome)
-        self.endings.clear()
+        self.stops.clear()
+        self.kills.clear()
 
-    def _send(self, message: Message) -> bool:
-        return self.attachment is not None and self.attachment.send(message)
+    def give_up_kills(self, outcome: Refused) -> None:
+        """Settle the kills that the container has survived."""
+        for done in self.kills:
+            done.succeed(outcome)
+        self.kills.clear()
+
+    def deaf(self) -> Refused:
+        """The answer of one that does not read what it is sent."""
+        return Refused(self.name, "does not read what it is sent")

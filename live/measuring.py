@@ -21,11 +21,12 @@ def measure_and_keep(say: Callable[[str], None]) -> HostProfile:
     with contextlib.closing(connect()) as client:
         # Only here, because it needs the SDK, whose absence `connect` puts into words.
         from live.baseline import with_baseline
+        from live.engine_bench import with_engine_start
         from live.host_profile import measure_host
 
         # What others have left to be written to disk slows an engine's creates and starts for some minutes.
         os.sync()
-        profile = measure_host(client, say)
+        profile = with_engine_start(measure_host(client, say), say)
     # Kept before the last experiment, which is a run like any other and reads it.
     _keep(profile)
     profile = with_baseline(profile, say)

@@ -1,14 +1,28 @@
 """The words between the driver and a container's supervisor, as JSON-ready data.
 
-The driver says clock, begin, submit, sample and stop; the supervisor says ready, clock, sample, steps,
-finished, lost and killed. After `begin` every time on the wire is in seconds of the run.
+The driver says clock, begin, submit, sample, kill, hang, exit and stop; the supervisor says ready, clock, sample,
+steps, finished, lost, killed, full and struck. After `begin` every time on the wire is in seconds of the run.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never
 
-from sim.machine import Compute, Finished, Hold, Lost, Release, Sample, Sleep, StepDone
+from sim.machine import (
+    Compute,
+    DiskFull,
+    Erase,
+    Finished,
+    Hold,
+    Lost,
+    Refused,
+    Release,
+    Sample,
+    Sleep,
+    StepDone,
+    Struck,
+    Write,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +47,21 @@ def begin(epoch_s: float, interval_s: float) -> Message:
 def sample(number: int) -> Message:
     """Ask for the container's counters now."""
     return {"do": "sample", "id": number}
+
+
+def kill(number: int, agent: str) -> Message:
+    """Have one agent's process killed."""
+    return {"do": "kill", "id": number, "agent": agent}
+
+
+def hang(duration_s: float) -> Message:
+    """Have the supervisor stand still; it does not answer this."""
+    return {"do": "hang", "for_s": duration_s}
+
+
+def crash(exit_code: int) -> Message:
+    """Have the supervisor end at once with this exit code; it does not answer this."""
+    return {"do": "exit", "code": exit_code}
 
 
 def submit(number: int, program: Program) -> Message:
@@ -61,6 +90,10 @@ def _work(work: Work) -> list[object]:
             return ["hold", work.memory_bytes, work.leak]
         case Release():
             return ["release"]
+        case Write():
+            return ["write", work.size_bytes]
+        case Erase():
+            return ["erase"]
         case _:
             assert_never(work)
 
@@ -78,6 +111,7 @@ def sample_from(container: str, message: Message) -> Sample:
         memory_raw_bytes=message["memory_raw"],
         memory_peak_bytes=message["memory_peak"],
         oom_kills_count=message["oom_kills"],
+        disk_bytes=message["disk"],
     )
 
 
@@ -98,3 +132,13 @@ def finished_from(message: Message) -> Finished:
 def lost_from(message: Message) -> Lost:
     """A `lost` message as the outcome of a submit."""
     return Lost(message["agent"], message["step"], message["cause"], message["at"])
+
+
+def disk_full_from(container: str, message: Message, noticed_s: float) -> DiskFull:
+    """A `full` message as the port's notice."""
+    return DiskFull(container, message["agent"], message["at"], noticed_s)
+
+
+def struck_from(container: str, agent: str, message: Message) -> Struck | Refused:
+    """A `struck` message as the outcome of having that agent killed."""
+    return Struck(container) if message["ok"] else Refused(container, f"it has no process of agent {agent}")

@@ -22,14 +22,18 @@ from live.labels import new_run_labels
 from live.leftovers import find_leftovers
 from live.lock import live_lock
 from live.other_load import LoadWatch
+from live.permissions import refuse_unpermitted
 from live.pinning import pinned
+from live.private_engine import PrivateEngine
 from live.real_time import LiveEnvironment
+from scenarios.story import StrikeHost
 from sim import places
 from sim.physics.host_profile import load_profile
 from sim.provenance import provenance
 from sim.record import Recorder, begin_record, write_json
 from sim.recorded import harness_of
 from sim.run import Outcome, conclude, perform
+from sim.worlds import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,12 +55,15 @@ SWITCH_INTERVAL_S = 0.0005
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Held:
-    """The engine, held for one run: its answers about itself, and the worker image."""
+    """An engine, held for one run or several: its answers about itself, and the worker image.
+
+    `blows` is what can strike it, where it is the runs' own.
+    """
 
     client: docker.DockerClient
-    run: str
     info: dict[str, Any]
     image: str
+    blows: PrivateEngine | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,43 +76,68 @@ class Stage:
 
 
 class DockerWorld:
-    """The real world: a story on the Docker engine that its hosts name; fulfils `sim.worlds.World`."""
+    """The real world: stories on the Docker engine that their hosts name; fulfils `sim.worlds.World`."""
 
     name = WORLD
 
+    def __init__(self, terms: Terms | None = None) -> None:
+        """Run on these terms: what stories may ask for, and on whose engine."""
+        self._terms = terms or Terms()
+        self._held: Held | None = None
+
+    @contextlib.contextmanager
+    def hold(self, story: Story, say: Say) -> Iterator[None]:
+        """Keep the engine for several runs of a story, so that nobody else's slips in between."""
+        with engine_for(story, self._terms, say) as engine:
+            self._held = engine
+            try:
+                yield
+            finally:
+                self._held = None
+
     def run(self, story: Story, *, directory: Path | None, physics_seed: int, say: Say) -> Outcome:
         """Run the story once, as it is."""
-        return replay(story, directory=directory, physics_seed=physics_seed, say=say)
+        if self._held is not None:
+            return play(self._held, story, directory=directory, physics_seed=physics_seed, say=say)
+        return replay(story, directory=directory, physics_seed=physics_seed, say=say, terms=self._terms)
 
 
-def replay(story: Story, *, directory: Path | None, physics_seed: int = 0, say: Say) -> Outcome:
-    """Run a story on a real engine; with `directory`, its record is kept there.
+def replay(
+    story: Story, *, directory: Path | None, physics_seed: int = 0, say: Say, terms: Terms | None = None
+) -> Outcome:
+    """Run a story on a real engine of its own choice; with `directory`, its record is kept there.
 
     The real world draws its own physics: `physics_seed` is only written down, to tell repeats apart.
     Raises EngineMissing, EngineBusy, EngineRefused and UnfitStory before anything is written or created.
     """
-    client = connect(_context(story))
-    with contextlib.closing(client), held(client, say) as engine:
-        as_run = pinned(story, int(engine.info["NCPU"]))
-        known = _known(engine)
+    with engine_for(story, terms or Terms(), say) as engine:
+        return play(engine, story, directory=directory, physics_seed=physics_seed, say=say)
+
+
+def play(engine: Held, story: Story, *, directory: Path | None, physics_seed: int, say: Say) -> Outcome:
+    """Run a story on an engine that is held."""
+    if engine.blows is not None:
+        engine.blows.restore()
+    as_run = pinned(story, int(engine.info["NCPU"]))
+    known = _known(engine)
+    if directory is not None:
+        physics = {"profile": known["host"], "variant": WORLD}
+        begin_record(directory, story, physics, {"workload": story.seed, "physics": physics_seed})
+        write_json(directory / "provenance.json", known)
+    recorder = Recorder(directory)
+    try:
+        with staged(engine, as_run.story, recorder, say) as stage:
+            machine: Machine = stage.machine
+            say(f"running {story.name} on the engine, {story.duration_s:.0f} s")
+            up = perform(as_run.story, machine, stage.env, recorder)
+        _refuse_if_none_started(as_run.story, recorder)
+        judged = _judged(as_run.story, stage, recorder, as_run.reasons)
         if directory is not None:
-            physics = {"profile": known["host"], "variant": WORLD}
-            begin_record(directory, story, physics, {"workload": story.seed, "physics": physics_seed})
-            write_json(directory / "provenance.json", known)
-        recorder = Recorder(directory)
-        try:
-            with staged(engine, as_run.story, recorder, say) as stage:
-                machine: Machine = stage.machine
-                say(f"running {story.name} on the engine, {story.duration_s:.0f} s")
-                up = perform(as_run.story, machine, stage.env, recorder)
-            _refuse_if_none_started(as_run.story, recorder)
-            judged = _judged(stage, recorder, as_run.reasons)
-            if directory is not None:
-                # Before the record ends, so that none that ended says that its run did not.
-                write_json(directory / "provenance.json", known | judged)
-            metrics, goals, checks = conclude(story, recorder, up)
-        finally:
-            recorder.abandon()
+            # Before the record ends, so that none that ended says that its run did not.
+            write_json(directory / "provenance.json", known | judged)
+        metrics, goals, checks = conclude(story, recorder, up)
+    finally:
+        recorder.abandon()
     reasons = tuple(judged["reasons"])
     return Outcome(
         WORLD,
@@ -121,25 +153,44 @@ def replay(story: Story, *, directory: Path | None, physics_seed: int = 0, say: 
 
 
 @contextlib.contextmanager
+def engine_for(story: Story, terms: Terms, say: Say) -> Iterator[Held]:
+    """Hold the engine a story runs on: the one its hosts name, or a private one that its faults may strike."""
+    refuse_unpermitted(story, terms.allowed)
+    context = _context(story)
+    if not terms.private_engine:
+        _refuse_blows(story)
+        client = connect(context)
+        with contextlib.closing(client), held(client, say) as engine:
+            yield engine
+        return
+    say("starting an engine of this run's own")
+    with (
+        PrivateEngine() as private,
+        contextlib.closing(private.client()) as client,
+        held(client, say) as engine,
+    ):
+        yield dataclasses.replace(engine, blows=private)
+
+
+@contextlib.contextmanager
 def held(client: docker.DockerClient, say: Say) -> Iterator[Held]:
-    """Hold the engine for one run, with a worker image on it."""
-    run = secrets.token_hex(4)
+    """Hold an engine against other live runs, with a worker image on it."""
     with contextlib.ExitStack() as until_it_ends:
         with answering("say what is on it"):
-            until_it_ends.enter_context(live_lock(run, client))
+            until_it_ends.enter_context(live_lock(_new_run(), client))
             left, info = find_leftovers(client), client.info()
         if left:
             say(f"{len(left)} objects of crashed runs lie on the engine; `tonnage doctor --fix` removes them")
-        yield Held(client, run, info, _worker_image(client))
+        yield Held(client, info, _worker_image(client))
 
 
 @contextlib.contextmanager
 def staged(engine: Held, story: Story, observer: Observer, say: Say) -> Iterator[Stage]:
     """A machine for the story; everything it made is gone when this is left, however it is left."""
     with _quick_threads(), LiveEnvironment() as env, interruptible(env):
-        labels = new_run_labels(engine.run, story.duration_s)
+        labels = new_run_labels(_new_run(), story.duration_s)
         with answering("tell its time and what happens on it"):
-            machine = DockerMachine(env, engine.client, story, labels, observer, image=engine.image)
+            machine = DockerMachine(env, engine.client, story, labels, observer, image=engine.image, blows=engine.blows)
         watch = LoadWatch(env.clock, lambda: [container.container_id for container in machine.containers_up])
         try:
             # The run's clock ticks since before the machine was there: what is timed from now on must not include that.
@@ -147,7 +198,9 @@ def staged(engine: Held, story: Story, observer: Observer, say: Say) -> Iterator
             yield Stage(env, machine, watch)
         finally:
             watch.close()
-            for name in machine.close():
+            left = machine.close()
+            # A private engine takes with it whatever it could not be asked to remove.
+            for name in left if engine.blows is None else ():
                 say(f"could not remove {name}; `tonnage doctor --fix` will, once the engine lets it")
 
 
@@ -158,6 +211,17 @@ def _context(story: Story) -> str | None:
     if len(contexts) > 1:
         raise UnfitStory(story.name, "its hosts name several Docker contexts, and one run uses one engine")
     return contexts.pop() if contexts else None
+
+
+def _refuse_blows(story: Story) -> None:
+    if any(isinstance(fault, StrikeHost) for fault in story.faults):
+        raise UnfitStory(
+            story.name, "its faults strike a whole engine; --private-engine starts one of its own for that"
+        )
+
+
+def _new_run() -> str:
+    return secrets.token_hex(4)
 
 
 def _worker_image(client: docker.DockerClient) -> str:
@@ -186,12 +250,12 @@ def _known(engine: Held) -> dict[str, Any]:
     }
 
 
-def _judged(stage: Stage, recorder: Recorder, reasons: tuple[str, ...]) -> dict[str, Any]:
+def _judged(story: Story, stage: Stage, recorder: Recorder, reasons: tuple[str, ...]) -> dict[str, Any]:
     """What is known of the harness and its disturbances after the run, and what follows for comparing it."""
     lag = stage.env.lag.summary()
     load = stage.watch.between(*(recorder.window or (0.0, 0.0)))
-    found = [*reasons, *failures(recorder.tables["events"]), *disturbances(lag, load, stage.watch.unreadable)]
-    if stage.machine.engine_lost:
+    found = [*reasons, *failures(story, recorder.tables["events"]), *disturbances(lag, load, stage.watch.unreadable)]
+    if stage.machine.engine_lost and not any(isinstance(fault, StrikeHost) for fault in story.faults):
         found.append("the engine was lost")
     return {
         "harness": dataclasses.asdict(lag) | {"posts_held_count": stage.env.posts_held_count} | _harness(load),

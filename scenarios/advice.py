@@ -19,6 +19,7 @@ from scenarios.demand import (
     tokens_per_step,
 )
 from scenarios.laws import law_max
+from scenarios.life_advice import crowded, life_warnings, loop_of, restarts
 from scenarios.metric_names import METRICS
 from scenarios.story import Call, Hold, Release, RollingWindow, Take
 from scenarios.units import show_duration, show_number, show_size
@@ -70,6 +71,7 @@ def _all(story: Story, demands: dict[str, GroupDemand]) -> Iterator[Advice]:
 
 def _host(story: Story, host: Host, demands: dict[str, GroupDemand]) -> Iterator[Advice]:
     path = f"hosts.{host.name}"
+    yield from (Advice(path, text) for text in crowded(story, host))
     here = [container for container in story.containers if container.host == host.name]
     free = host.memory_bytes - host.reserve_bytes
     limits = sum(container.memory_bytes_limit or 0 for container in here)
@@ -114,6 +116,9 @@ def _groups(story: Story, container: Container) -> list[AgentGroup]:
 
 
 def _base_bytes(story: Story, container: Container) -> float:
+    """What its processes need before they do anything; of a program of the user's own nothing is known."""
+    if container.foreign is not None:
+        return 0.0
     processes = sum(group.count for group in _groups(story, container) if group.process == "own")
     return SUPERVISOR_BYTES + processes * AGENT_PROCESS_BYTES
 
@@ -129,8 +134,11 @@ def _memory_mean(story: Story, container: Container, demands: dict[str, GroupDem
 def _container(story: Story, container: Container, demands: dict[str, GroupDemand]) -> Iterator[Advice]:
     path = f"containers.{container.name}"
     groups = _groups(story, container)
+    yield from (Advice(path, text) for text in life_warnings(story, container))
+    yield from _tmpfs(story, path, container, demands)
     if not groups:
-        yield Advice(path, "no agents live in it, so it only starts and idles.")
+        if container.foreign is None:
+            yield Advice(path, "no agents live in it, so it only starts and idles.")
         return
     yield from _cpu(path, container, [(group, demands[group.name]) for group in groups])
     yield from _memory(story, path, container, demands)
@@ -205,6 +213,23 @@ def _memory(story: Story, path: str, container: Container, demands: dict[str, Gr
         )
 
 
+def _tmpfs(story: Story, path: str, container: Container, demands: dict[str, GroupDemand]) -> Iterator[Advice]:
+    """Warn of file systems in memory that have no room in the memory limit beside the processes."""
+    limit = container.memory_bytes_limit
+    if limit is None or not container.tmpfs:
+        return
+    host = next(host for host in story.hosts if host.name == container.host)
+    # The kernel's own default size of a tmpfs is half of the machine's memory.
+    disk = sum(one.bytes_limit or host.memory_bytes // 2 for one in container.tmpfs)
+    held = _memory_mean(story, container, demands)
+    if disk + held > limit:
+        yield Advice(
+            path,
+            f"its tmpfs may hold {show_size(disk)} and its processes about {show_size(held)}, both charged to "
+            f"mem_limit, {show_size(limit)}: the kernel kills before the disk is full.",
+        )
+
+
 def _swap(story: Story, path: str, container: Container) -> Iterator[Advice]:
     host = next(host for host in story.hosts if host.name == container.host)
     limit, with_swap = container.memory_bytes_limit, container.memory_swap_bytes_limit
@@ -234,7 +259,9 @@ def _agents(story: Story, group: AgentGroup, demand: GroupDemand) -> Iterator[Ad
         limit = story.container(group.container).memory_bytes_limit
         base = SUPERVISOR_BYTES + demand.held_bytes_max
         if limit is not None and base > limit:
-            yield Advice(path, "they share the container's first process, so one OOM kill ends the whole container.")
+            loop = loop_of(story.container(group.container).restart)
+            ends = "they share the container's first process, so one OOM kill ends the whole container"
+            yield Advice(path, f"{ends}; {loop}." if loop else f"{ends}.")
     kinds = [type(stage) for stage in group.stages]
     if Release in kinds and Hold not in kinds[: kinds.index(Release)]:
         yield Advice(path, "release comes before any hold, so there is nothing to give back.")
@@ -303,7 +330,18 @@ def _never_measured(story: Story, metric: str, container: str | None) -> str:
         return "no container it covers has a CPU limit"
     if needs == "rate_limits" and not story.rate_limits:
         return "the story has no rate limits"
-    return "the story has no providers" if needs == "providers" and not story.providers else ""
+    if needs == "providers" and not story.providers:
+        return "the story has no providers"
+    return _no_life(story, needs, chosen)
+
+
+def _no_life(story: Story, needs: str, chosen: list[Container]) -> str:
+    if needs == "restart" and not restarts(story, chosen):
+        return "no container it covers has a restart policy or a host that is struck"
+    if needs == "tmpfs" and not any(one.tmpfs for one in chosen):
+        return "no container it covers has a tmpfs"
+    unhealthy = needs == "healthcheck" and all(one.health is None for one in chosen)
+    return "no container it covers has a healthcheck" if unhealthy else ""
 
 
 def _length(story: Story, demands: dict[str, GroupDemand]) -> Iterator[Advice]:

@@ -1,38 +1,38 @@
 """What spans several fields of a scenario: names that must exist, limits that must fit into one another.
 
 Each check yields findings: where, and what the value there must be. They run once every single field is sound.
+What concerns a container's life is in `life_coherence.py`, faults are in `fault_coherence.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 from typing import TYPE_CHECKING
 
 from scenarios import units
+from scenarios.compose_fields import TMPFS_BYTES_MIN
+from scenarios.fault_coherence import fault_findings
 from scenarios.fields import CPUS_MIN, MEM_LIMIT_BYTES_MIN, MEMSWAP_UNLIMITED
+from scenarios.finding import Finding, container_of, host_of, known, law_least
 from scenarios.laws import law_mean
+from scenarios.life_coherence import life_findings
 from scenarios.metric_names import METRICS
-from scenarios.wording import closest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from scenarios.schema import AgentGroup, Container, Host, Scenario, Stage
+    from scenarios.agent_schema import AgentGroup, Stage
+    from scenarios.container_schema import Container
+    from scenarios.schema import Host, Scenario
+    from scenarios.story import Law
     from scenarios.yaml_tree import Path
+
+__all__ = ["Finding", "findings"]
 
 # A loop that takes no time would never let the clock move on; no real agent is faster than this.
 STEP_S_MIN = 0.0001
 # A shorter run than this shows nothing but its own start.
 SHRUNK_DURATION_S_MIN = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A value that does not go with the rest: where it stands, and what it must be."""
-
-    path: Path
-    must: str
-    example: str = ""
 
 
 def findings(scenario: Scenario) -> Iterator[Finding]:
@@ -43,29 +43,13 @@ def findings(scenario: Scenario) -> Iterator[Finding]:
         yield from _host(name, host)
     for name, container in scenario.containers.items():
         yield from _container(scenario, name, container)
+    yield from life_findings(scenario)
     for name, group in scenario.agents.items():
         yield from _agents(scenario, name, group)
+    yield from fault_findings(scenario)
     yield from _goals(scenario)
     yield from _headline(scenario)
     yield from _live(scenario)
-
-
-def host_of(scenario: Scenario, container: Container) -> Host | None:
-    """Return the host of a container, which may be left out where there is only one."""
-    if container.host is None and len(scenario.hosts) == 1:
-        return next(iter(scenario.hosts.values()))
-    return scenario.hosts.get(container.host or "")
-
-
-def _known(path: Path, name: str | None, section: str, names: Iterable[str]) -> Iterator[Finding]:
-    """Yield a finding unless `name` is one of `names`; None is fine where there is only one."""
-    known = list(names)
-    if name in known or (name is None and len(known) == 1):
-        return
-    if not known:
-        yield Finding(path, f"a name out of {section}, and this scenario has none")
-        return
-    yield Finding(path, f"a name out of {section}: {', '.join(known[:10])}", closest(name or "", known) or known[0])
 
 
 def _host(name: str, host: Host) -> Iterator[Finding]:
@@ -75,7 +59,7 @@ def _host(name: str, host: Host) -> Iterator[Finding]:
 
 def _container(scenario: Scenario, name: str, container: Container) -> Iterator[Finding]:
     path: Path = ("containers", name)
-    yield from _known((*path, "host"), container.host, "hosts", scenario.hosts)
+    yield from known((*path, "host"), container.host, "hosts", scenario.hosts)
     host = host_of(scenario, container)
     if host is not None and container.cpus is not None and container.cpus > host.cpus:
         yield Finding((*path, "cpus"), f"at most the host's {host.cpus} cores, or Docker refuses it", f"{host.cpus}")
@@ -97,9 +81,14 @@ def _swap(path: Path, container: Container) -> Iterator[Finding]:
 
 def _agents(scenario: Scenario, name: str, group: AgentGroup) -> Iterator[Finding]:
     path: Path = ("agents", name)
-    yield from _known((*path, "container"), group.container, "containers", scenario.containers)
+    yield from known((*path, "container"), group.container, "containers", scenario.containers)
+    home = container_of(scenario, group.container)
+    if home is not None and home.image is not None:
+        yield Finding((*path, "container"), "a container without an image: a program of your own runs no agents")
     for index, stage in enumerate(group.steps):
         yield from _stage(scenario, (*path, "steps", index), stage)
+        if stage.write is not None and home is not None and home.image is None:
+            yield from _write((*path, "steps", index, "write"), stage.write, home)
     if step_s_alone(scenario, group) < STEP_S_MIN:
         must = "longer, because a whole step with its think time takes no time on average"
         yield Finding((*path, "think"), must, "100ms")
@@ -107,9 +96,20 @@ def _agents(scenario: Scenario, name: str, group: AgentGroup) -> Iterator[Findin
 
 def _stage(scenario: Scenario, path: Path, stage: Stage) -> Iterator[Finding]:
     if stage.call is not None:
-        yield from _known((*path, "call", "provider"), stage.call.provider, "providers", scenario.providers)
+        yield from known((*path, "call", "provider"), stage.call.provider, "providers", scenario.providers)
     if stage.take is not None:
-        yield from _known((*path, "take", "from"), stage.take.from_, "rate_limits", scenario.rate_limits)
+        yield from known((*path, "take", "from"), stage.take.from_, "rate_limits", scenario.rate_limits)
+
+
+def _write(path: Path, size: Law, home: Container) -> Iterator[Finding]:
+    """Yield a finding where there is nothing to write to, or where nothing that is written can ever fit."""
+    if not home.tmpfs:
+        yield Finding(path, "in a container with a tmpfs, such as tmpfs: /scratch:size=50m")
+        return
+    limit = home.tmpfs[0].bytes_limit
+    if limit is not None and law_least(size) > limit:
+        shown = units.show_size(limit)
+        yield Finding(path, f"at most the {shown} of {home.tmpfs[0].path}, or nothing ever fits", shown)
 
 
 def step_s_alone(scenario: Scenario, group: AgentGroup) -> float:
@@ -128,7 +128,7 @@ def _goals(scenario: Scenario) -> Iterator[Finding]:
         if goal.container is not None and METRICS[goal.metric].whole_story:
             yield Finding(("goals", name, "container"), f"left out, because {goal.metric} is of the whole story")
         elif goal.container is not None:
-            yield from _known(("goals", name, "container"), goal.container, "containers", scenario.containers)
+            yield from known(("goals", name, "container"), goal.container, "containers", scenario.containers)
 
 
 def _headline(scenario: Scenario) -> Iterator[Finding]:
@@ -153,6 +153,22 @@ def _live(scenario: Scenario) -> Iterator[Finding]:
             yield Finding(("live", "scale", "memory"), f"larger: it leaves {name} {left}, and Docker demands 6m")
         if container.cpus is not None and container.cpus * scale.cpus < CPUS_MIN:
             yield Finding(("live", "scale", "cpus"), f"larger: it leaves {name} less than {CPUS_MIN} cpus")
+        if any((one.bytes_limit or math.inf) * scale.memory < TMPFS_BYTES_MIN for one in container.tmpfs):
+            yield Finding(("live", "scale", "memory"), f"larger: it leaves {name} a tmpfs of less than one page, 4k")
+    yield from _scaled_limits(scenario)
+
+
+def _scaled_limits(scenario: Scenario) -> Iterator[Finding]:
+    """Yield what is wrong with the limits that faults set, once they are scaled."""
+    scale = scenario.live.scale
+    for limit in (fault.limit for fault in scenario.faults if fault.limit is not None):
+        if limit.mem_limit is not None and limit.mem_limit * scale.memory < MEM_LIMIT_BYTES_MIN:
+            left = units.show_size(limit.mem_limit * scale.memory)
+            must = f"larger: a fault leaves {limit.container} {left}, and Docker demands 6m"
+            yield Finding(("live", "scale", "memory"), must)
+        if limit.cpus is not None and limit.cpus * scale.cpus < CPUS_MIN:
+            must = f"larger: a fault leaves {limit.container} less than {CPUS_MIN} cpus"
+            yield Finding(("live", "scale", "cpus"), must)
 
 
 def _scaled_cores(scenario: Scenario) -> Iterator[Finding]:

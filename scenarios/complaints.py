@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import yaml
 from pydantic import BaseModel
 
+from scenarios.agent_schema import BARE_WORDS
 from scenarios.entry import Entry
 from scenarios.errors import BadValueError, Problem
 from scenarios.schema import Scenario
@@ -41,9 +42,10 @@ def findings_of(tree: Tree, findings: Iterator[Finding]) -> Iterator[Problem]:
 
 
 def empty_values(tree: Tree) -> Iterator[Problem]:
-    """Yield a problem for each key without a value; only `release` and what is the author's own need none."""
+    """Yield a problem for each key without a value, but for those that say all by themselves and the author's own."""
     for path in _nothings(tree.value, ()):
-        if path[-1] != "release" and not str(path[0]).startswith(OWN_PREFIX):
+        is_network = path[0] == "networks" and len(path) == 2
+        if not is_network and path[-1] not in BARE_WORDS and not str(path[0]).startswith(OWN_PREFIX):
             yield tree.problem(path, show_path(path), f"{show_path(path)} is empty; give it a value or remove it")
 
 

@@ -28,8 +28,12 @@ SIZE_BYTES_MAX = 1024**5
 # Docker refuses a lower memory limit, because the container could not even start.
 MEM_LIMIT_BYTES_MIN = 6 * units.MIB
 MEMSWAP_UNLIMITED = -1
+# 128 and the number of SIGKILL.
+SIGKILL_EXIT_CODE = 137
 CPUS_MIN, CPUS_MAX = 0.01, 4096.0
 AGENTS_COUNT_MAX = 100_000
+# More of anything is a slip, or a machine writing scenarios for nobody to read.
+NAMES_COUNT_MAX = 10_000
 TOKENS_MAX = 1e9
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
@@ -85,7 +89,9 @@ def sizes(low_bytes: int, why: str = "") -> Callable[[object], int]:
     def read(value: object) -> int:
         size_bytes = units.read_size(value)
         if isinstance(value, int) and size_bytes < low_bytes:
-            raise BadValueError(f"{units.show_size(low_bytes)} or more{why}, and a plain number is bytes", f"{value}m")
+            raise BadValueError(
+                f"{units.show_size(low_bytes)} or more{why}, and a plain number is bytes", f"{value or 64}m"
+            )
         _bounded(size_bytes, low_bytes, SIZE_BYTES_MAX, units.show_size, why)
         return size_bytes
 
@@ -134,6 +140,14 @@ def read_cpuset(value: object) -> tuple[int, ...]:
     return tuple(sorted(cores))
 
 
+def read_exit_code(value: object) -> int:
+    """Read the exit code of a crash; 0 is no crash, and 137 is how the engine says that it was SIGKILL."""
+    code = integers(1, 255, "1")(value)
+    if code == SIGKILL_EXIT_CODE:
+        raise BadValueError("another exit code than that of a kill, or a `kill` instead", "1")
+    return code
+
+
 def read_metric(value: object) -> str:
     """Read the name of a metric."""
     if not isinstance(value, str) or value not in METRICS:
@@ -178,17 +192,20 @@ MetricName = Annotated[str, PlainValidator(read_metric), WithJsonSchema({"enum":
 Seed = Annotated[int, PlainValidator(integers(0, 2**63 - 1, "1")), WithJsonSchema(_WHOLE)]
 AgentsCount = Annotated[int, PlainValidator(integers(1, AGENTS_COUNT_MAX, "5")), WithJsonSchema(_WHOLE)]
 ThreadsCount = Annotated[int, PlainValidator(integers(1, 1024, "1")), WithJsonSchema(_WHOLE)]
+ProbesCount = Annotated[int, PlainValidator(integers(1, 1000, "3")), WithJsonSchema(_WHOLE)]
 RetriesCount = Annotated[int, PlainValidator(integers(0, 100, "5")), WithJsonSchema(_WHOLE)]
 PidsCount = Annotated[int, PlainValidator(integers(1, 4_194_304, "512")), WithJsonSchema(_WHOLE)]
 HostCores = Annotated[int, PlainValidator(integers(1, int(CPUS_MAX), "4")), WithJsonSchema(_WHOLE)]
 Shares = Annotated[int, PlainValidator(integers(2, 262_144, "1024")), WithJsonSchema(_WHOLE)]
 
 Cores = Annotated[float, PlainValidator(numbers(CPUS_MIN, CPUS_MAX, "0.5")), WithJsonSchema(_NUMBER)]
+Share = Annotated[float, PlainValidator(numbers(0, 1, "0.1")), WithJsonSchema(_NUMBER)]
 Jitter = Annotated[float, PlainValidator(numbers(0, 1, "0.1")), WithJsonSchema(_NUMBER)]
 Ratio = Annotated[float, PlainValidator(units.read_ratio), WithJsonSchema(_NUMBER | {"examples": ["1/16"]})]
 Tokens = Annotated[float, PlainValidator(numbers(0.001, TOKENS_MAX, "100")), WithJsonSchema(_NUMBER)]
 Level = Annotated[float, PlainValidator(numbers(-TOKENS_MAX, TOKENS_MAX, "100")), WithJsonSchema(_NUMBER)]
 UsdPrice = Annotated[float, PlainValidator(numbers(0, 1e6, "3")), WithJsonSchema(_NUMBER)]
+ExitCode = Annotated[int, PlainValidator(read_exit_code), WithJsonSchema(_WHOLE)]
 Cpuset = Annotated[
     tuple[int, ...], PlainValidator(read_cpuset), WithJsonSchema({"type": ["string", "integer"], "examples": ["0-3,5"]})
 ]
@@ -197,8 +214,11 @@ RunDuration = Annotated[float, PlainValidator(durations(0.1)), WithJsonSchema(_D
 SampleInterval = Annotated[float, PlainValidator(durations(0.1, 3600)), WithJsonSchema(_DURATION)]
 Duration = Annotated[float, PlainValidator(durations(0)), WithJsonSchema(_DURATION)]
 Window = Annotated[float, PlainValidator(durations(0.001)), WithJsonSchema(_DURATION)]
+# A span that something takes, or that lies between two things: never nothing.
+Span = Annotated[float, PlainValidator(durations(0.001)), WithJsonSchema(_DURATION)]
 
 Size = Annotated[int, PlainValidator(sizes(0)), WithJsonSchema(_SIZE)]
+SomeMemory = Annotated[int, PlainValidator(sizes(units.KIB)), WithJsonSchema(_SIZE)]
 HostMemory = Annotated[int, PlainValidator(sizes(16 * units.MIB)), WithJsonSchema(_SIZE)]
 MemLimit = Annotated[int, PlainValidator(sizes(MEM_LIMIT_BYTES_MIN, ", as Docker demands")), WithJsonSchema(_SIZE)]
 MemSwapLimit = Annotated[int, PlainValidator(read_memswap), WithJsonSchema(_SIZE)]

@@ -9,7 +9,7 @@ from scenarios import units
 from scenarios.errors import BadValueError
 
 # What a story must have for the metric to be measured at all.
-Needs = Literal["", "cpus", "rate_limits", "providers"]
+Needs = Literal["", "cpus", "rate_limits", "providers", "restart", "tmpfs", "healthcheck"]
 
 # How a metric's value moves when a story is shrunk (see scale.py); "none" is for counts, ratios and engine times.
 ScaledWith = Literal["time", "rate", "memory", "cpus", "none"]
@@ -44,12 +44,18 @@ _OF_CONTAINERS = (
     Metric("cpu_wait_s", "s", "Mean time per step that computing took beyond the CPU time it needed.", "time"),
     Metric("oom_kill_count", "count", "Processes the kernel killed because the memory limit was reached."),
     Metric("completion_ratio", "ratio", "Steps finished, over those and the steps that were lost."),
+    Metric("restart_count", "count", "Times the engine started a container anew.", needs="restart"),
+    Metric("recovery_s", "s", "Mean time from a container's end to when it took work again.", needs="restart"),
+    Metric("disk_bytes_max", "bytes", "The most that lay on the container's first tmpfs.", "memory", needs="tmpfs"),
+    Metric("disk_full_count", "count", "Writes that were refused because the tmpfs was full.", needs="tmpfs"),
+    Metric("unhealthy_count", "count", "Times a health check turned unhealthy.", needs="healthcheck"),
 )
 
 _OF_THE_STORY = (
     Metric("agents_up_count", "count", "Agents alive at the end of the run.", whole_story=True),
     Metric("containers_up_count", "count", "Containers up at the end of the run.", whole_story=True),
     Metric("start_s_mean", "s", "Mean time the engine took to create and start a container.", whole_story=True),
+    Metric("start_s_p95", "s", "19 container starts in 20 took no longer than this.", whole_story=True),
     Metric("ready_s", "s", "Time until every container of the story was ready.", whole_story=True),
     Metric(
         *("token_wait_s_mean", "s", "Mean time an agent waited for tokens of a rate limit.", "time"),

@@ -2,7 +2,8 @@
 
 `shrink` is a pure function: the shrunk story is what both worlds run. What belongs to the story is scaled (sizes,
 limits, quotas, durations, CPU times, rates, the bounds of goals); what belongs to the kernel and the engine is not
-(the 100 ms period, ticks, page size, a process's own memory, start-up and grace times). Their proportions therefore
+(the 100 ms period, ticks, page size, a process's own memory, start-up and grace times, health intervals, restart
+back-off, how long an engine is away). Their proportions therefore
 change, `changed_ratios` lists them, and a shrunk run says nothing certain about the full-size story.
 """
 
@@ -18,21 +19,31 @@ from scenarios.metric_names import METRICS
 from scenarios.story import (
     AgentGroup,
     Call,
+    ChangeLimits,
     Compute,
     Container,
+    Erase,
+    Fault,
     Goal,
+    HangContainer,
     Hold,
     Host,
     Leak,
+    LeakMemory,
     LiveScale,
     Provider,
     RateLimit,
     Release,
     RollingWindow,
+    RudeNotices,
     Sleep,
     Stage,
     Story,
+    StrikeHost,
     Take,
+    Tmpfs,
+    When,
+    Write,
 )
 
 if TYPE_CHECKING:
@@ -70,6 +81,7 @@ def shrink(story: Story) -> Story:
         providers=tuple(_provider(provider, scale) for provider in story.providers),
         goals=tuple(_goal(goal, scale) for goal in story.goals),
         live_scale=UNSCALED,
+        faults=tuple(_fault(fault, scale) for fault in story.faults),
     )
 
 
@@ -89,14 +101,24 @@ def _host(host: Host, scale: LiveScale) -> Host:
 
 
 def _container(container: Container, scale: LiveScale) -> Container:
-    cpus, memory, swap = container.cpus_limit, container.memory_bytes_limit, container.memory_swap_bytes_limit
+    """Shrink limits and the own program; grace, health check and restarts are the engine's and stay."""
     return replace(
         container,
-        cpus_limit=None if cpus is None else cpus * scale.cpus_ratio,
-        memory_bytes_limit=None if memory is None else _size(memory, scale),
-        memory_swap_bytes_limit=None if swap is None else _size(swap, scale),
+        cpus_limit=_quota(container.cpus_limit, scale),
+        memory_bytes_limit=_size_limit(container.memory_bytes_limit, scale),
+        memory_swap_bytes_limit=_size_limit(container.memory_swap_bytes_limit, scale),
         cpuset_cpus=_cpuset(container.cpuset_cpus, scale),
+        tmpfs=tuple(Tmpfs(one.path, _size_limit(one.bytes_limit, scale)) for one in container.tmpfs),
+        start_delay_s=container.start_delay_s * scale.time_ratio,
     )
+
+
+def _quota(cpus: float | None, scale: LiveScale) -> float | None:
+    return None if cpus is None else cpus * scale.cpus_ratio
+
+
+def _size_limit(limit_bytes: int | None, scale: LiveScale) -> int | None:
+    return None if limit_bytes is None else _size(limit_bytes, scale)
 
 
 def _cpuset(cores: tuple[int, ...] | None, scale: LiveScale) -> tuple[int, ...] | None:
@@ -121,8 +143,33 @@ def _stage(stage: Stage, scale: LiveScale) -> Stage:
             return replace(stage, duration_s=law_scaled(stage.duration_s, scale.time_ratio))
         case Hold() | Leak():
             return replace(stage, memory_bytes=law_scaled(stage.memory_bytes, scale.memory_ratio))
-        case Take() | Call() | Release():
+        case Write():
+            return replace(stage, size_bytes=law_scaled(stage.size_bytes, scale.memory_ratio))
+        case Take() | Call() | Release() | Erase():
             return stage
+
+
+def _fault(fault: Fault, scale: LiveScale) -> Fault:
+    """Shrink a fault with the workload it strikes; how long an engine is away stays, as all of the engine's times."""
+    match fault:
+        case RudeNotices():
+            return replace(fault, late_s=law_scaled(fault.late_s, scale.time_ratio))
+        case HangContainer():
+            fault = replace(fault, duration_s=fault.duration_s * scale.time_ratio)
+        case LeakMemory():
+            memory_bytes = _size(fault.memory_bytes, scale)
+            fault = replace(fault, memory_bytes=memory_bytes, duration_s=fault.duration_s * scale.time_ratio)
+        case ChangeLimits():
+            cpus, memory = _quota(fault.cpus_limit, scale), _size_limit(fault.memory_bytes_limit, scale)
+            fault = replace(fault, cpus_limit=cpus, memory_bytes_limit=memory)
+        case _:
+            pass
+    return replace(fault, when=_when(fault.when, scale))
+
+
+def _when(when: When, scale: LiveScale) -> When:
+    every_s = None if when.every_s is None else law_scaled(when.every_s, scale.time_ratio)
+    return When(law_scaled(when.first_s, scale.time_ratio), every_s)
 
 
 def _rate_limit(limit: RateLimit, scale: LiveScale) -> RateLimit:
@@ -175,6 +222,11 @@ def _ratios(story: Story) -> Iterator[tuple[str, float]]:
         if container.memory_bytes_limit is not None:
             name = f"{container.name}: memory limit per own memory of one agent process"
             yield name, container.memory_bytes_limit / AGENT_PROCESS_BYTES
+        if container.health is not None:
+            yield f"{container.name}: health checks per run", story.duration_s / container.health.interval_s
+    for index, fault in enumerate(story.faults):
+        if isinstance(fault, StrikeHost) and fault.down_s is not None:
+            yield f"fault {index} ({fault.host}): time its engine is away per run", fault.down_s / story.duration_s
     yield "samples per run", story.duration_s / story.sample_interval_s
 
 

@@ -1,7 +1,8 @@
 """The scenario language: what a user may write, as frozen pydantic models.
 
 The fields carry the names of the language, which are Compose's own wherever Compose has the key; the unit is in the
-field's type (`fields.py`). `coherence.py` checks what spans several fields, `compile.py` turns it all into a `Story`.
+field's type (`fields.py`). Containers, agents and faults have files of their own. `coherence.py` checks what spans
+several fields, `compile.py` turns it all into a `Story`.
 `reserved` lists the keys that are kept for coming versions: they are refused with a line that says so.
 """
 
@@ -18,46 +19,34 @@ from pydantic import (
     model_validator,
 )
 
+from scenarios.agent_schema import AgentGroup  # noqa: TC001 - Pydantic reads it when the class is made.
+from scenarios.container_schema import Container, NetworkInFull  # noqa: TC001 - As above.
 from scenarios.entry import Entry
 from scenarios.errors import BadValueError
+from scenarios.fault_schema import FAULTS_COUNT_MAX, Fault
 from scenarios.fields import (
-    AgentsCount,
-    Cores,
-    Cpuset,
-    Duration,
+    NAMES_COUNT_MAX,
     DurationLaw,
     Flag,
     HostCores,
     HostMemory,
     Jitter,
     Level,
-    MemLimit,
-    MemSwapLimit,
     MetricName,
     Name,
-    PidsCount,
     Ratio,
     RetriesCount,
     RunDuration,
     SampleInterval,
     Seed,
-    Shares,
     Size,
-    SizeLaw,
     Text,
-    ThreadsCount,
     Tokens,
-    TokensLaw,
     UsdPrice,
     Window,
 )
-from scenarios.law_reader import KINDS
 from scenarios.metric_names import METRICS, read_bound
-from scenarios.story import Law
 
-# More of anything is a slip, or a machine writing scenarios for nobody to read.
-NAMES_COUNT_MAX = 10_000
-STEPS_COUNT_MAX = 100
 HEADLINE_COUNT_MAX = 40
 
 HEADLINE_DEFAULT = (
@@ -80,144 +69,6 @@ class Host(Entry):
     swap: Size = Field(default=0, description="Swap space of the machine.")
     reserve: Size = Field(default=0, description="Memory that the system itself needs and containers cannot have.")
     context: Text | None = Field(default=None, description="Docker context of the engine; none is the default engine.")
-
-
-class Container(Entry):
-    """A container and its limits, under Compose's names."""
-
-    reserved = (
-        *("build", "cap_add", "cap_drop", "command", "depends_on", "deploy", "devices", "entrypoint", "environment"),
-        *("gpus", "healthcheck", "image", "mem_reservation", "networks", "ports", "privileged", "read_only"),
-        *("replicas", "restart", "security_opt", "storage_opt", "tmpfs", "user", "volumes"),
-    )
-
-    host: Name | None = Field(
-        default=None, description="Which host runs it; needed where there are several.", examples=["local"]
-    )
-    cpus: Cores | None = Field(
-        default=None, description="CPU quota in cores: 0.5 is 50 ms in each 100 ms. Left out: no quota."
-    )
-    mem_limit: MemLimit | None = Field(default=None, description="Memory limit, 6m or more. Left out: no limit.")
-    memswap_limit: MemSwapLimit | None = Field(
-        default=None,
-        description="Memory plus swap. Left out: twice mem_limit, as Docker does; equal to mem_limit: no swap.",
-    )
-    cpu_shares: Shares = Field(
-        default=1024, description="Weight against other containers when the cores are contended."
-    )
-    cpuset: Cpuset | None = Field(
-        default=None, description="Cores it may use, such as 0-3,5. Left out: all of the host."
-    )
-    pids_limit: PidsCount | None = Field(
-        default=None, description="Most processes and threads. Left out: enough for its agents."
-    )
-    stop_grace_period: Duration = Field(default=10.0, description="Time between SIGTERM and SIGKILL.")
-
-
-# The stages of a step.
-
-
-def _nothing() -> Law:
-    return Law("constant", (0.0,))
-
-
-class Take(Entry):
-    """Take tokens from a rate limit, and wait until they are granted."""
-
-    from_: Name = Field(alias="from", description="Which of rate_limits.", examples=["llm"])
-    tokens: TokensLaw = Field(description="Tokens per step.", examples=[60])
-
-
-class Call(Entry):
-    """Call an LLM provider and wait for its answer."""
-
-    provider: Name = Field(description="Which of providers.", examples=["llm"])
-    input_tokens: TokensLaw = Field(default_factory=_nothing, description="Tokens sent; default 0.")
-    output_tokens: TokensLaw = Field(default_factory=_nothing, description="Tokens received; default 0.")
-
-
-class Compute(Entry):
-    """Use the CPU."""
-
-    cpu: DurationLaw = Field(description="CPU time in total, over all threads.", examples=["20ms"])
-    threads: ThreadsCount = Field(default=1, description="Threads the CPU time is spread over evenly.")
-
-
-class Release(Entry):
-    """Give back all memory that the step holds."""
-
-
-def _compute_in_full(value: object) -> object:
-    """Turn the short form (`compute: 20ms`, `compute: {exponential: 20ms}`) into the long one."""
-    if isinstance(value, dict) and not any(kind in value for kind in KINDS):
-        return value
-    return {"cpu": value}
-
-
-def _release_in_full(value: object) -> object:
-    return {} if value is None else value
-
-
-class Stage(Entry):
-    """One stage of a step: a mapping of exactly one key, or the bare word `release`."""
-
-    reserved = ("write", "call_service", "gpu")
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
-
-    take: Take | None = Field(default=None, description="Take tokens from a rate limit: {from: llm, tokens: 60}.")
-    call: Call | None = Field(default=None, description="Call an LLM provider: {provider: llm, input_tokens: 1500}.")
-    compute: (
-        Annotated[Compute, BeforeValidator(_compute_in_full, json_schema_input_type=Compute | DurationLaw)] | None
-    ) = Field(default=None, description="Use the CPU: 20ms, or {cpu: {exponential: 20ms}, threads: 2}.")
-    hold: SizeLaw | None = Field(
-        default=None, description="Touch this much memory, and keep it until release or the step's end."
-    )
-    leak: SizeLaw | None = Field(default=None, description="Touch this much memory, and never give it back.")
-    release: Annotated[Release, BeforeValidator(_release_in_full, json_schema_input_type=Release | None)] | None = (
-        Field(default=None, description="Give back all memory that the step holds.")
-    )
-    sleep: DurationLaw | None = Field(default=None, description="Wait without using the CPU.")
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if len(self.model_fields_set) != 1:
-            raise BadValueError(f"exactly one stage out of {', '.join(type(self).model_fields)}", "{compute: 20ms}")
-        return self
-
-
-def _stage_in_full(value: object) -> object:
-    return {"release": {}} if value == "release" else value
-
-
-StageInFull = Annotated[Stage, BeforeValidator(_stage_in_full, json_schema_input_type=Stage | Literal["release"])]
-
-
-class AgentGroup(Entry):
-    """Equal agents in one container, each a closed loop: think, then the stages of one step, for ever."""
-
-    reserved = ("pool", "tasks", "trace")
-
-    count: AgentsCount = Field(default=1, description="How many agents.")
-    container: Name | None = Field(
-        default=None,
-        description="Which container they live in; needed where there are several.",
-        examples=["agents"],
-    )
-    think: DurationLaw = Field(default_factory=_nothing, description="Pause before each step, without CPU; default 0.")
-    steps: tuple[StageInFull, ...] = Field(
-        min_length=1,
-        max_length=STEPS_COUNT_MAX,
-        description="The stages of one step, one after another.",
-        examples=[[{"compute": "20ms"}]],
-    )
-    process: Literal["own", "main"] = Field(
-        default="own",
-        description="own: a process per agent. main: all in the container's first process, which dies as one.",
-    )
-    on_kill: Literal["restart", "stop"] = Field(
-        default="restart", description="What an agent does when its process is killed."
-    )
-    restart_delay: Duration = Field(default=1.0, description="Pause before an agent starts anew.")
 
 
 class RateLimit(Entry):
@@ -335,7 +186,7 @@ class Scenario(Entry):
     model_config = ConfigDict(title="A Tonnage scenario")
     reserved = (
         *("links", "tasks", "pools", "autoscalers", "admission", "schedulers", "routing", "placement", "failover"),
-        *("faults", "calibrate", "capacity", "networks", "services", "volumes"),
+        *("calibrate", "capacity", "services", "volumes"),
     )
 
     purpose: Text = Field(
@@ -361,6 +212,9 @@ class Scenario(Entry):
         description="The containers, by name.",
         examples=[{"agents": {"cpus": 0.5, "mem_limit": "512m"}}],
     )
+    networks: dict[Name, NetworkInFull] = Field(
+        default_factory=dict, max_length=NAMES_COUNT_MAX, description="The networks between containers, by name."
+    )
     agents: dict[Name, AgentGroup] = Field(
         default_factory=dict, max_length=NAMES_COUNT_MAX, description="The groups of equal agents, by name."
     )
@@ -369,6 +223,9 @@ class Scenario(Entry):
     )
     providers: dict[Name, Provider] = Field(
         default_factory=dict, max_length=NAMES_COUNT_MAX, description="LLM providers, by name."
+    )
+    faults: tuple[Fault, ...] = Field(
+        default=(), max_length=FAULTS_COUNT_MAX, description="What goes wrong on purpose, and when: a list."
     )
     goals: Annotated[
         dict[Name, Goal], BeforeValidator(_goals_by_name, json_schema_input_type=dict[Name, Goal] | list[Goal])

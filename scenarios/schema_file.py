@@ -11,6 +11,7 @@ from typing import Any
 
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
 NULL = {"type": "null"}
+MAY_BE_EMPTY = [{"$ref": f"#/$defs/{name}"} for name in ("Release", "Erase", "Network")]
 
 
 def schema_text() -> str:
@@ -32,8 +33,8 @@ def _without_nulls(node: Any) -> Any:  # noqa: ANN401 - JSON holds anything.
         return node
     kept = {key: _without_nulls(item) for key, item in node.items() if not (key == "default" and item is None)}
     choices = kept.get("anyOf")
-    # The one key that may stand empty is `release`, whose other choice is a mapping without keys.
-    if choices and NULL in choices and {"$ref": "#/$defs/Release"} not in choices:
+    # The keys that may stand empty say all by their name.
+    if choices and NULL in choices and not any(choice in MAY_BE_EMPTY for choice in choices):
         choices = [choice for choice in choices if choice != NULL]
         del kept["anyOf"]
         kept = (choices[0] if len(choices) == 1 else {"anyOf": choices}) | kept

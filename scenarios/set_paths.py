@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scenarios.yaml_tree import Path, Tree
 
 # Under these stand names that the author chose; the rest of the language's mappings can be made when needed.
-NAMED_SECTIONS = frozenset({"hosts", "containers", "agents", "rate_limits", "providers", "goals"})
+NAMED_SECTIONS = frozenset({"hosts", "containers", "agents", "rate_limits", "providers", "goals", "networks"})
 VALUE_LENGTH_MAX = 10_000
 # More names than this are no help in a line of text.
 NAMES_COUNT_MAX = 10

@@ -78,7 +78,19 @@ class Sleep:
     duration_s: Law
 
 
-Stage = Take | Call | Compute | Hold | Leak | Release | Sleep
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Append this much to the agent's file on the container's first tmpfs; what does not fit is refused."""
+
+    size_bytes: Law
+
+
+@dataclass(frozen=True, slots=True)
+class Erase:
+    """Delete the agent's file."""
+
+
+Stage = Take | Call | Compute | Hold | Leak | Release | Sleep | Write | Erase
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +106,88 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """When the engine starts a container anew that ended unasked, in Docker's words.
+
+    `retries_max` bounds the restarts of "on-failure"; 0 is no bound.
+    """
+
+    condition: Literal["no", "on-failure", "always", "unless-stopped"] = "no"
+    retries_max: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """How often the engine asks a container how it is, and when it takes it for unhealthy.
+
+    The first probe comes one interval after the start. `retries_max` failed probes in a row, each longer than
+    `timeout_s` or refused, make it unhealthy; those within `start_period_s` do not count.
+    `command` is what an image of the user's own is asked with; none asks our worker's supervisor.
+    """
+
+    interval_s: float = 30.0
+    timeout_s: float = 30.0
+    retries_max: int = 3
+    start_period_s: float = 0.0
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A container that must have started, be healthy, or have ended with exit code 0 before another is started."""
+
+    container: str
+    condition: Literal["started", "healthy", "completed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tmpfs:
+    """A file system in memory: what is written to it is charged to the container. None is no limit of its own."""
+
+    path: str
+    bytes_limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A path of the host or a named volume, seen in a container at `target`."""
+
+    source: str
+    target: str
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A program of the user's own in the place of our worker: it is started, watched and stopped, and runs no agents.
+
+    An empty `command` is the image's own; `user` None is ours, which is nobody.
+    """
+
+    image: str
+    command: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    user: str | None = None
+    capabilities: tuple[str, ...] = ()
+    privileged: bool = False
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network of the story's own; an `internal` one leads nowhere else."""
+
+    name: str
+    internal: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     """One container with its limits; None means no limit of its own. Names are unique in a story.
 
     `cpuset_cpus` are core numbers. `memory_swap_bytes_limit` is memory plus swap, as Docker counts it.
+    `start_delay_s` is what its own program takes, asleep, before it is ready. A container in no network has none.
     """
 
     name: str
@@ -109,6 +199,13 @@ class Container:
     cpuset_cpus: tuple[int, ...] | None
     pids_count_limit: int
     stop_grace_s: float
+    restart: RestartPolicy = RestartPolicy()
+    health: HealthCheck | None = None
+    dependencies: tuple[Dependency, ...] = ()
+    networks: tuple[str, ...] = ()
+    tmpfs: tuple[Tmpfs, ...] = ()
+    start_delay_s: float = 0.0
+    foreign: Foreign | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +289,114 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
+class When:
+    """At `first_s` of the run's window and then again and again `every_s` later; both drawn by the story's seed."""
+
+    first_s: Law
+    every_s: Law | None
+
+
+@dataclass(frozen=True, slots=True)
+class KillContainer:
+    """SIGKILL through the engine, as `docker kill`: no restart policy follows it."""
+
+    when: When
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class CrashContainer:
+    """The container's first process ends by itself with `exit_code`; its restart policy decides what follows."""
+
+    when: When
+    container: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class HangContainer:
+    """The container's first process stands still for `duration_s`: it answers no probe, no order and no SIGTERM."""
+
+    when: When
+    container: str
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class KillAgent:
+    """SIGKILL one agent's process of a group, another by each draw; the container lives on."""
+
+    when: When
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeakMemory:
+    """One more process in the container touches `memory_bytes` evenly over `duration_s` and never gives it back."""
+
+    when: When
+    container: str
+    memory_bytes: int
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FillDisk:
+    """One more process in the container writes to its first tmpfs until that is full."""
+
+    when: When
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLimits:
+    """New limits for a running container; None leaves one as it is."""
+
+    when: When
+    container: str
+    cpus_limit: float | None
+    memory_bytes_limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StrikeHost:
+    """A blow to a whole host; after `down_s` its engine is there again, or never where that is None.
+
+    "stop": the engine ends in order and stops its containers. "crash": the engine is killed, its containers live on
+    until it is back and ends them. "loss": engine and containers are gone in the same instant.
+    """
+
+    when: When
+    host: str
+    blow: Literal["stop", "crash", "loss"]
+    down_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RudeNotices:
+    """What the machine says unasked comes late, twice, at once before the answer it belongs to, or never."""
+
+    late_s: Law
+    late_ratio: float
+    twice_ratio: float
+    early_ratio: float
+    lost_ratio: float
+
+
+Fault = (
+    KillContainer
+    | CrashContainer
+    | HangContainer
+    | KillAgent
+    | LeakMemory
+    | FillDisk
+    | ChangeLimits
+    | StrikeHost
+    | RudeNotices
+)
+
+
+@dataclass(frozen=True, slots=True)
 class LiveScale:
     """How a story is shrunk to a small machine; 1.0 leaves it as it is."""
 
@@ -219,6 +424,8 @@ class Story:
     headline: tuple[str, ...]
     live_scale: LiveScale
     live_able: bool
+    networks: tuple[Network, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
     def container(self, name: str) -> Container:
         """The container of that name; KeyError if there is none."""

@@ -1,22 +1,21 @@
 """A story as JSON-ready data and back, as `scenario.json` of a record holds it.
 
-It is `dataclasses.asdict` with one addition: every stage carries its kind under `stage`, because a hold and a leak have
-the same fields. Rate limits are told apart by their fields.
+It is `dataclasses.asdict` with two additions: every stage carries its kind under `stage` and every fault its own under
+`fault`, because a hold and a leak have the same fields. Rate limits are told apart by their fields.
+What an older record does not have yet is as the story's classes have it by default.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, get_args
 
 from scenarios import story as told
 from scenarios.story import Story
 
-_STAGES: dict[str, Any] = {
-    kind.__name__.lower(): kind
-    for kind in (told.Take, told.Call, told.Compute, told.Hold, told.Leak, told.Sleep, told.Release)
-}
+_STAGES: dict[str, Any] = {kind.__name__.lower(): kind for kind in get_args(told.Stage)}
+_FAULTS: dict[str, Any] = {kind.__name__: kind for kind in get_args(told.Fault)}
 _LIMITS = (told.TokenBucket, told.RollingWindow)
 
 
@@ -26,6 +25,8 @@ def story_to_json(story: Story) -> dict[str, Any]:
     for group, written in zip(story.agents, data["agents"], strict=True):
         for stage, fields_of in zip(group.stages, written["stages"], strict=True):
             fields_of["stage"] = type(stage).__name__.lower()
+    for fault, written in zip(story.faults, data["faults"], strict=True):
+        written["fault"] = type(fault).__name__
     return data
 
 
@@ -45,13 +46,48 @@ def story_from_json(data: Mapping[str, Any]) -> Story:
             "goals": tuple(told.Goal(**goal) for goal in data["goals"]),
             "headline": tuple(data["headline"]),
             "live_scale": told.LiveScale(**data["live_scale"]),
+            "networks": tuple(told.Network(**network) for network in data.get("networks", ())),
+            "faults": tuple(_fault(fault) for fault in data.get("faults", ())),
         }
     )
 
 
 def _container(data: Mapping[str, Any]) -> told.Container:
-    cpuset = data["cpuset_cpus"]
-    return told.Container(**{**data, "cpuset_cpus": None if cpuset is None else tuple(cpuset)})
+    readers: dict[str, Callable[[Any], Any]] = {
+        "cpuset_cpus": tuple,
+        "restart": lambda policy: told.RestartPolicy(**policy),
+        "health": lambda check: told.HealthCheck(**{**check, "command": tuple(check["command"])}),
+        "dependencies": lambda waited: tuple(told.Dependency(**one) for one in waited),
+        "networks": tuple,
+        "tmpfs": lambda mounts: tuple(told.Tmpfs(**one) for one in mounts),
+        "foreign": _foreign,
+    }
+    read = {
+        name: readers[name](value) if name in readers and value is not None else value for name, value in data.items()
+    }
+    return told.Container(**read)
+
+
+def _foreign(data: Mapping[str, Any]) -> told.Foreign:
+    return told.Foreign(
+        **{
+            **data,
+            "command": tuple(data["command"]),
+            "environment": tuple((name, value) for name, value in data["environment"]),
+            "mounts": tuple(told.Mount(**mount) for mount in data["mounts"]),
+            "capabilities": tuple(data["capabilities"]),
+        }
+    )
+
+
+def _fault(data: Mapping[str, Any]) -> told.Fault:
+    values = {name: value for name, value in data.items() if name != "fault"}
+    if "when" in values:
+        values["when"] = told.When(*(law and _law(law) for law in (data["when"]["first_s"], data["when"]["every_s"])))
+    if "late_s" in values:
+        values["late_s"] = _law(data["late_s"])
+    fault: told.Fault = _FAULTS[data["fault"]](**values)
+    return fault
 
 
 def _agents(data: Mapping[str, Any]) -> told.AgentGroup:

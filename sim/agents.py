@@ -12,7 +12,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scenarios import story as told
-from sim.machine import Compute, Finished, Hold, Lost, Machine, Program, Release, Sleep, Step, Work
+from sim.machine import (
+    Compute,
+    Erase,
+    Finished,
+    Hold,
+    Lost,
+    Machine,
+    Program,
+    Refused,
+    Release,
+    Sample,
+    Sleep,
+    Step,
+    Work,
+    Write,
+)
 from sim.policies.provider import Caller, LlmProvider
 from sim.randomness import LawStream
 
@@ -21,6 +36,7 @@ if TYPE_CHECKING:
 
     from scenarios.story import AgentGroup, Story
     from sim.policies.rate_limit import Limiter
+    from sim.presence import Presence
     from sim.record import Recorder
 
 # A program's length: long enough that handing it over costs nothing, short enough for one line of the wire protocol.
@@ -28,16 +44,19 @@ if TYPE_CHECKING:
 WORKS_PER_PROGRAM_MAX = 4000
 # An agent whose step failed waits at least this long, or a story without think time would stand still in time.
 FAILURE_PAUSE_S_MIN = 0.001
+# An agent whose container is gone and that hears nothing of it asks after so long: a notice can be lost.
+ASK_AGAIN_S = 5.0
 
 Draw = Callable[[int], Work]
 
 
 @dataclass(slots=True)
 class Shared:
-    """What all agents of a run share: limits and providers by name, and when the story ends."""
+    """What all agents of a run share: limits and providers by name, which containers are up, when the story ends."""
 
     limiters: dict[str, Limiter]
     providers: dict[str, LlmProvider]
+    presence: Presence
     until_s: float
 
 
@@ -64,7 +83,8 @@ class Agent:
     ) -> None:
         """Be number `number` (from 0) of `group`; nothing happens before `live`."""
         self.name = f"{group.name}/{number}"
-        self.up = True
+        self.up = shared.presence[group.container].up
+        self._gave_up = False
         self._env = env
         self._group = group
         self._machine = machine
@@ -77,14 +97,22 @@ class Agent:
             limiter.admit(self.name)
 
     def live(self, recorder: Recorder) -> Generator[simpy.Event, Any, None]:
-        """Run steps until the story ends, the container goes, or the agent gives up."""
+        """Run steps until the story ends or the agent gives up; while its container is gone, wait for it."""
         index = 0
         free_s = self._env.now
-        while max(free_s, self._env.now) < self._shared.until_s and self.up:
-            if self._autonomous:
+        while max(free_s, self._env.now) < self._shared.until_s and not self._gave_up:
+            if not self.up:
+                yield from self._wait_for_container()
+                free_s = max(free_s, self._env.now)
+            elif self._autonomous:
                 index, free_s = yield from self._run_many(index, free_s, recorder)
             else:
                 index, free_s = yield from self._run_one(index, free_s, recorder)
+
+    @property
+    def container(self) -> str:
+        """The container it lives in."""
+        return self._group.container
 
     # Preparing.
 
@@ -104,12 +132,12 @@ class Agent:
             laws = (law(stage.input_tokens, "input"), law(stage.output_tokens, "output"))
             provider = self._shared.providers[stage.provider]
             return _Calling(Caller(provider, specs[stage.provider], laws, self._seed, f"{self.name}/{position}"))
-        if isinstance(stage, told.Release):
-            return lambda _index: Release()
         return self._local(stage, law)
 
     def _local(
-        self, stage: told.Compute | told.Hold | told.Leak | told.Sleep, law: Callable[[told.Law, str], LawStream]
+        self,
+        stage: told.Compute | told.Hold | told.Leak | told.Release | told.Sleep | told.Write | told.Erase,
+        law: Callable[[told.Law, str], LawStream],
     ) -> Draw:
         """Turn a stage that the container runs on its own into the work of a step."""
         if isinstance(stage, told.Compute):
@@ -118,15 +146,38 @@ class Agent:
         if isinstance(stage, told.Sleep):
             duration = law(stage.duration_s, "sleep")
             return lambda index: Sleep(duration.value(index))
+        if isinstance(stage, told.Write):
+            written = law(stage.size_bytes, "disk")
+            return lambda index: Write(int(written.value(index)))
+        if isinstance(stage, told.Release | told.Erase):
+            work = Release() if isinstance(stage, told.Release) else Erase()
+            return lambda _index: work
         size, leak = law(stage.memory_bytes, "memory"), isinstance(stage, told.Leak)
         return lambda index: Hold(int(size.value(index)), leak)
 
     # Running.
 
+    def _wait_for_container(self) -> Generator[simpy.Event, Any, None]:
+        """Wait until the container is up again; where nobody says so for a while, ask it."""
+        presence, name = self._shared.presence, self._group.container
+        ask_again = self._env.timeout(min(ASK_AGAIN_S, max(0.0, self._shared.until_s - self._env.now)))
+        while not presence[name].up and not ask_again.processed:
+            yield self._env.any_of([presence.changed(name), ask_again])
+        if not presence[name].up and self._env.now < self._shared.until_s:
+            # A question that costs neither tokens nor work; one that is not answered is asked again.
+            answer = self._machine.sample(name)
+            yield self._env.any_of([answer, self._env.timeout(ASK_AGAIN_S)])
+            if answer.processed and isinstance(answer.value, Sample):
+                presence.came_up(name, answer.value.at_s)
+        self.up = presence[name].up
+
     def _run_many(
         self, first: int, free_s: float, recorder: Recorder
     ) -> Generator[simpy.Event, Any, tuple[int, float]]:
         """Run one long program; the next index and the time the agent is free are returned."""
+        if free_s > self._env.now:
+            # A process that is there before its time would take memory, and could be killed for it, without any pause.
+            yield self._env.timeout(free_s - self._env.now)
         steps: list[Step] = []
         left_s = self._shared.until_s - free_s
         steps_count_max = max(1, WORKS_PER_PROGRAM_MAX // max(1, len(self._stages)))
@@ -140,7 +191,7 @@ class Agent:
         outcome = yield self._submit(steps)
         if isinstance(outcome, Finished) and outcome.steps_count < len(steps):
             return first + outcome.steps_count, self._shared.until_s
-        return self._after(outcome, first + len(steps), recorder)
+        return self._after(outcome, first, first + len(steps), recorder)
 
     def _run_one(self, index: int, free_s: float, recorder: Recorder) -> Generator[simpy.Event, Any, tuple[int, float]]:
         """Run one step with its shared decisions."""
@@ -149,16 +200,22 @@ class Agent:
             return index, due_s
         if due_s > self._env.now:
             yield self._env.timeout(due_s - self._env.now)
+        if not self._shared.presence[self._group.container].up:
+            # It went while the agent thought: nothing is taken and nobody called from a container that is gone.
+            self.up = False
+            return index, due_s
         work: list[Work] = []
+        begun = False
         for stage in self._stages:
             if callable(stage):
                 work.append(stage(index))
                 continue
             if work and self._may_wait(stage):
-                outcome = yield self._submit([Step(index, self._env.now, 0.0, tuple(work), last=False)])
-                work = []
+                part = Step(index, self._env.now, 0.0, tuple(work), last=False)
+                outcome = yield from self._submit_part(part, begun=begun)
+                work, begun = [], True
                 if not isinstance(outcome, Finished):
-                    return self._after(outcome, index + 1, recorder)
+                    return self._after(outcome, index, index + 1, recorder)
             if isinstance(stage, _Taking):
                 yield stage.limiter.take(self.name, stage.tokens.value(index))
             elif not (yield from self._call(stage.caller, index, recorder)):
@@ -166,8 +223,15 @@ class Agent:
                 return (yield from self._give_up(index, recorder))
             else:
                 work.append(Sleep(stage.caller.latency_s(index)))
-        outcome = yield self._submit([self._step(index, self._env.now, work)])
-        return self._after(outcome, index + 1, recorder)
+        outcome = yield from self._submit_part(self._step(index, self._env.now, work), begun=begun)
+        return self._after(outcome, index, index + 1, recorder)
+
+    def _submit_part(self, part: Step, *, begun: bool) -> Generator[simpy.Event, Any, object]:
+        """Run one part of a step; a refusal loses the step where an earlier part of it was done."""
+        outcome = yield self._submit([part])
+        if begun and isinstance(outcome, Refused):
+            return Lost(self.name, part.index, "container", self._env.now)
+        return outcome
 
     def _give_up(self, index: int, recorder: Recorder) -> Generator[simpy.Event, Any, tuple[int, float]]:
         """Leave a failed step: give back what it held, and pause as after a kill, so that failing takes time."""
@@ -175,7 +239,7 @@ class Agent:
         if any(isinstance(stage, told.Hold) for stage in self._group.stages):
             outcome = yield self._submit([Step(index, self._env.now, 0.0, (Release(),), last=False)])
             if not isinstance(outcome, Finished):
-                return self._after(outcome, index + 1, recorder)
+                return self._after(outcome, index + 1, index + 1, recorder)
         yield self._env.timeout(max(0.0, free_s - self._env.now))
         return index + 1, free_s
 
@@ -199,17 +263,30 @@ class Agent:
         program = Program(self.name, tuple(steps), self._shared.until_s, self._group.process)
         return self._machine.submit(self._group.container, program)
 
-    def _after(self, outcome: object, following: int, recorder: Recorder) -> tuple[int, float]:
-        """Decide what follows a program: go on, start anew after a kill, or be gone."""
+    def _after(self, outcome: object, first: int, following: int, recorder: Recorder) -> tuple[int, float]:
+        """Decide what follows a program: go on, start anew after a kill, wait for the container, or give up.
+
+        `first` is the step that a refused program would have begun with, `following` the one after a finished program.
+        """
         if isinstance(outcome, Finished):
             return following, outcome.finish_s
         if isinstance(outcome, Lost):
-            recorder.event(outcome.happened_s, "lost", self._group.container, self.name, outcome.cause)
-            self.up = outcome.cause != "container" and self._group.on_kill == "restart"
+            recorder.event(outcome.happened_s, "lost", self.container, self.name, outcome.cause)
+            if outcome.cause == "container":
+                self._shared.presence.went(self.container, outcome.happened_s)
+                self.up = False
+            elif self._group.on_kill == "stop":
+                self.up, self._gave_up = False, True
             return outcome.step_index + 1, max(self._env.now, outcome.happened_s + self._group.restart_delay_s)
-        recorder.event(self._env.now, "refused", self._group.container, self.name, str(outcome))
+        self._refused(str(getattr(outcome, "reason", outcome)), recorder)
+        return first, self._env.now
+
+    def _refused(self, reason: str, recorder: Recorder) -> None:
+        """Take it that the container is not there; the first refusal since it was is written down."""
+        if self._shared.presence[self.container].up:
+            recorder.event(self._env.now, "refused", self.container, self.name, reason)
         self.up = False
-        return following, self._env.now
+        self._shared.presence.missed(self.container)
 
     @staticmethod
     def _may_wait(stage: _Taking | _Calling) -> bool:

@@ -19,12 +19,21 @@ from sim.errors import RequestError
 if TYPE_CHECKING:
     from scenarios import Story
     from sim.compare import Comparison
-    from sim.worlds import Worlds
+    from sim.worlds import Terms, World, Worlds
 
 SET_HELP = "Change one value of the scenario: dotted path, equals sign, value. May be given several times."
 ScenarioArgument = Annotated[str, typer.Argument(help="A scenario file, or the name of a library story.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help=SET_HELP)]
+AllowOption = Annotated[
+    str,
+    typer.Option(
+        "--allow", metavar="WHAT,...", help="What a real run may use beyond our worker: images, mounts, privileges."
+    ),
+]
+PrivateEngineOption = Annotated[
+    bool, typer.Option("--private-engine", help="Start a Docker engine for this alone; its faults may strike it.")
+]
 SeedOption = Annotated[
     int | None, typer.Option(min=0, max=2**63 - 1, help="Workload seed; the scenario's own by default.")
 ]
@@ -51,11 +60,16 @@ def register(app: typer.Typer, worlds: Worlds) -> None:
             bool, typer.Option("--shrunk", help="Simulate the story as live mode would shrink it.")
         ] = False,
         record: Annotated[Path | None, typer.Option(help="Directory to keep the record in.")] = None,
+        allow: AllowOption = "",
+        private_engine: PrivateEngineOption = False,
         as_json: JsonOption = False,
     ) -> None:
         """Run a story once, in one world."""
+        if on not in worlds:
+            raise RequestError(f"--on {on} is not a world; choose one of: {', '.join(worlds)}")  # One line.
+        world = worlds[on](_terms(allow, private_engine=private_engine))
         story = _load(scenario, seed, sets)
-        _run(story, worlds, on, _record_directory(story.name, record), shrunk=shrunk, as_json=as_json)
+        _run(story, world, _record_directory(story.name, record), shrunk=shrunk, as_json=as_json)
 
     @app.command()
     def validate(  # One parameter per flag.
@@ -64,10 +78,13 @@ def register(app: typer.Typer, worlds: Worlds) -> None:
         replications: Annotated[int, typer.Option(min=2, max=1000, help="Simulated runs.")] = 20,
         seed: SeedOption = None,
         sets: SetOption = None,
+        allow: AllowOption = "",
+        private_engine: PrivateEngineOption = False,
         as_json: JsonOption = False,
     ) -> None:
         """Run a story in both worlds and say how far the model is off."""
-        _validate(_load(scenario, seed, sets), worlds, repeats, replications, as_json=as_json)
+        world = worlds["docker"](_terms(allow, private_engine=private_engine))
+        _validate(_load(scenario, seed, sets), world, repeats, replications, as_json=as_json)
 
     @app.command()
     def compare(
@@ -161,14 +178,22 @@ def _warnings(count: int) -> str:
     return "1 warning" if count == 1 else f"{count} warnings"
 
 
-def _run(story: Story, worlds: Worlds, on: str, directory: Path, *, shrunk: bool, as_json: bool) -> None:
+def _terms(allow: str, *, private_engine: bool) -> Terms:
+    from sim.worlds import ALLOWABLE, Terms
+
+    allowed = frozenset(filter(None, allow.split(",")))
+    for word in sorted(allowed - ALLOWABLE):
+        known = ", ".join(sorted(ALLOWABLE))
+        raise RequestError(f"--allow {word} is not known; choose from {known}, with commas between")
+    return Terms(allowed, private_engine)
+
+
+def _run(story: Story, world: World, directory: Path, *, shrunk: bool, as_json: bool) -> None:
     from scenarios.scale import shrink
     from sim.run_text import outcome_json, outcome_text
 
-    if on not in worlds:
-        raise RequestError(f"--on {on} is not a world; choose one of: {', '.join(worlds)}")  # One line.
-    played = shrink(story) if shrunk or on != "sim" else story
-    outcome = worlds[on]().run(played, directory=directory, physics_seed=1, say=say)
+    played = shrink(story) if shrunk or world.name != "sim" else story
+    outcome = world.run(played, directory=directory, physics_seed=1, say=say)
     if as_json:
         show_json(outcome_json(played, outcome))
     else:
@@ -177,7 +202,7 @@ def _run(story: Story, worlds: Worlds, on: str, directory: Path, *, shrunk: bool
         raise typer.Exit(1)
 
 
-def _validate(story: Story, worlds: Worlds, repeats: int, replications: int, *, as_json: bool) -> None:
+def _validate(story: Story, world: World, repeats: int, replications: int, *, as_json: bool) -> None:
     from sim.physics.host_profile import load_profile
     from sim.places import fresh, home, host_profile, validations
     from sim.validation import Plan, validate
@@ -187,7 +212,7 @@ def _validate(story: Story, worlds: Worlds, repeats: int, replications: int, *, 
     if not host_profile().exists():
         say(f"no profile of this host yet (`tonnage measure-host`); using the reference profile {profile.name}")
     plan = Plan(story, repeats, replications, directory, home(), profile)
-    show_comparison(validate(plan, worlds["docker"](), say), directory, as_json=as_json)
+    show_comparison(validate(plan, world, say), directory, as_json=as_json)
 
 
 def show_comparison(comparison: Comparison, directory: Path | None, *, as_json: bool) -> None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from scenarios.story import Container
 
+# Kinds of blow to a host's engine: ended in order, killed, or gone together with all its containers.
+Blow = Literal["stop", "crash", "loss"]
+
 # What a container runs on its own.
 
 
@@ -47,7 +50,22 @@ class Release:
     """Give back all the memory the agent holds, leaks excepted."""
 
 
-Work = Sleep | Compute | Hold | Release
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Append `size_bytes` to the agent's file on the container's first tmpfs.
+
+    What does not fit is refused: the step goes on, and a `DiskFull` notice says so.
+    """
+
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Erase:
+    """Delete the agent's file, if there is one."""
+
+
+Work = Sleep | Compute | Hold | Release | Write | Erase
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +134,13 @@ class Limited:
 
 
 @dataclass(frozen=True, slots=True)
+class Struck:
+    """The blow was dealt to a container or a host; what follows from it is noticed."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """A program ran to its end: `finish_s` is when its last step finished, on the worker's clock."""
 
@@ -126,8 +151,11 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A program ended early because its process died; `step_index` is the step that was lost.
+    """A program ended early because its process died; `step_index` is the first step nobody was told of.
 
+    Steps are reported together, about once a second. A process that dies in a living container has its finished steps
+    reported by the supervisor, so the step lost is the one under way; with the container all are lost since the last
+    report, and a program that goes on goes on after the first of them.
     `cause`: "oom" (the kernel's OOM killer), "killed" (another SIGKILL), "container" (the whole container went).
     """
 
@@ -143,7 +171,8 @@ class Sample:
 
     `throttled_s` adds the CPUs up, as the kernel's own counter does: two cores stopped for 10 ms are 20 ms.
     `memory_bytes` is usage less inactive page cache; `memory_raw_bytes` is what the limit is held against;
-    `memory_peak_bytes` is the highest raw usage so far.
+    `memory_peak_bytes` is the highest raw usage so far. `disk_bytes` is what lies on the container's first tmpfs.
+    A container that the engine starts anew counts from zero again.
     """
 
     container: str
@@ -156,6 +185,7 @@ class Sample:
     memory_raw_bytes: int
     memory_peak_bytes: int
     oom_kills_count: int
+    disk_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,16 +208,45 @@ class StepDone:
     last: bool = True
 
 
-# Notices: what the machine says unasked.
+# Notices: what the machine says unasked. Whoever takes them must bear them late, twice, before the answer of the verb
+# that caused them, and never.
 
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """The container's PID 1 ended. `cause` is "oom", "killed", "exited" or "engine_lost"."""
+    """The container's PID 1 ended. `cause` is "oom", "killed", "exited" or "engine_lost".
+
+    Every program in it is lost. Where its restart policy says so, the engine starts it anew, and `Restarted` follows;
+    until then its name is taken and only `stop` acts on it. Else it is gone, and its name free.
+    """
 
     container: str
     cause: Literal["oom", "killed", "exited", "engine_lost"]
     exit_code: int
+    happened_s: float
+    noticed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """The engine started a container anew, and its supervisor answered at `ready_s`: it takes programs again.
+
+    `restarts_count` counts from 1 in the life of the container; `happened_s` is when the engine had started it.
+    """
+
+    container: str
+    restarts_count: int
+    happened_s: float
+    ready_s: float
+    noticed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HealthChanged:
+    """A container's health check passed for the first time since its start, or failed or passed after the opposite."""
+
+    container: str
+    healthy: bool
     happened_s: float
     noticed_s: float
 
@@ -203,7 +262,35 @@ class ProcessKilled:
     noticed_s: float
 
 
-Notice = Died | ProcessKilled
+@dataclass(frozen=True, slots=True)
+class DiskFull:
+    """A write was refused, because the container's tmpfs was full."""
+
+    container: str
+    agent: str
+    happened_s: float
+    noticed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLost:
+    """A host's engine answers no more; each of its containers has a `Died` of cause "engine_lost" of its own."""
+
+    host: str
+    happened_s: float
+    noticed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineBack:
+    """A host's engine answers again; what it starts anew by restart policy is noticed as `Restarted`."""
+
+    host: str
+    happened_s: float
+    noticed_s: float
+
+
+Notice = Died | Restarted | HealthChanged | ProcessKilled | DiskFull | EngineLost | EngineBack
 
 
 class Observer(Protocol):
@@ -227,13 +314,19 @@ class Machine(Protocol):
         """What happened unasked, as `Notice` objects in the order they were noticed."""
 
     def start(self, container: Container) -> simpy.Event:
-        """Create and start a container: `Started` or `Refused`."""
+        """Create and start a container, and the networks it is in: `Started` or `Refused`."""
 
     def stop(self, name: str) -> simpy.Event:
-        """Stop with grace, then kill, and remove: `Stopped` or `Refused`."""
+        """SIGTERM, SIGKILL after the container's grace, and remove: `Stopped` or `Refused`.
+
+        No restart policy follows it; a container that waits for its restart is removed too.
+        """
 
     def kill(self, name: str) -> simpy.Event:
-        """SIGKILL a container's PID 1: `Stopped` (137) or `Refused`."""
+        """SIGKILL a container's PID 1 through the engine and remove it: `Stopped` (137) or `Refused`.
+
+        No restart policy follows it. Its `Died` is noticed, before or after the answer.
+        """
 
     def limit(self, name: str, *, cpus_limit: float | None, memory_bytes_limit: int | None) -> simpy.Event:
         """Change limits of a running container; None leaves one as it is: `Limited` or `Refused`."""
@@ -243,3 +336,17 @@ class Machine(Protocol):
 
     def submit(self, name: str, program: Program) -> simpy.Event:
         """Run a program in a container: `Finished` or `Lost`, or `Refused` if the container is not up."""
+
+    # Blows: what goes wrong on purpose.
+
+    def crash(self, name: str, exit_code: int) -> simpy.Event:
+        """Have a container's PID 1 end by itself with this exit code: `Struck` or `Refused`."""
+
+    def hang(self, name: str, duration_s: float) -> simpy.Event:
+        """Have a container's PID 1 stand still, deaf even to SIGTERM: `Struck` or `Refused`."""
+
+    def kill_agent(self, name: str, agent: str) -> simpy.Event:
+        """SIGKILL one agent's process in a container: `Struck`, or `Refused` if it has none."""
+
+    def strike_host(self, host: str, blow: Blow, down_s: float | None) -> simpy.Event:
+        """Stop, crash or lose a host's engine for `down_s` or (None) for good: `Struck` or `Refused`."""

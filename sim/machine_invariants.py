@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sim.lives import RENEWALS, falls, life_begins
 from sim.record_tables import RecordTables, events_of, groups, in_order
 
 if TYPE_CHECKING:
@@ -45,9 +46,6 @@ EXTRA_PERIODS_COUNT = 3
 
 COUNTERS = ("cpu_s", "periods_count", "throttled_periods_count", "throttled_s", "memory_peak_bytes", "oom_kills_count")
 SAMPLED = ("at_s", "memory_bytes", "memory_raw_bytes", *COUNTERS)
-
-# Events after which a container's counters may begin anew.
-RENEWALS = frozenset({"started", "ready", "died", "stopped"})
 
 # The event after which the story's limits no longer say what holds.
 RELIMITS = frozenset({"limited"})
@@ -145,10 +143,16 @@ def _lives(tables: RecordTables) -> Iterator[tuple[str, dict[str, Floats]]]:
         renewals.setdefault(container, []).append(at_s)
     for name, samples in groups(tables.samples, "container", SAMPLED):
         ordered = in_order(samples, "at_s")
-        cuts = np.unique(np.searchsorted(ordered["at_s"], sorted(renewals.get(name, ()))))
-        edges = [0, *(int(cut) for cut in cuts if 0 < cut < ordered["at_s"].size), ordered["at_s"].size]
-        for start, end in pairwise(edges):
+        begins = life_begins(ordered["at_s"], renewals.get(name, ()))
+        if _loses_notices(tables):
+            begins = sorted({*begins, *falls([ordered["cpu_s"]])})
+        for start, end in pairwise([*begins, ordered["at_s"].size]):
             yield name, {column: values[start:end] for column, values in ordered.items()}
+
+
+def _loses_notices(tables: RecordTables) -> bool:
+    """Whether the story keeps notices back, so that a life may begin that nobody told of."""
+    return any(fault.get("lost_ratio", 0.0) > 0.0 for fault in tables.story.get("faults", ()))
 
 
 def _containers(tables: RecordTables) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from sim.lives import RENEWALS, falls, grown, life_begins
+from sim.lives_metrics import lives_metrics
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from sim.record import Recorder, Table
 
 Kind = Literal["physics", "shared"]
+# The cumulative columns of samples, but for the peak, which is no sum.
+COUNTERS = ("cpu_s", "periods_count", "throttled_periods_count", "throttled_s", "oom_kills_count")
 # The quantiles of step latency that are reported.
 QUANTILES = (50, 95, 99)
 
@@ -61,6 +66,8 @@ def _of_container(container: Container, recorder: Recorder, window: tuple[float,
     samples = _of(recorder.tables["samples"], container.name)
     if not samples["at_s"].size:
         return
+    events = recorder.tables["events"]
+    samples = _one_life(samples, _times(events, RENEWALS, container.name))
 
     def metric(name: str, unit: str, value: float) -> Metric:
         return Metric(name, container.name, "physics", unit, float(value))
@@ -75,14 +82,18 @@ def _of_container(container: Container, recorder: Recorder, window: tuple[float,
         yield metric("throttled_period_ratio", "ratio", throttled / periods if periods else 0.0)
         yield metric("throttled_s", "s", _rise(samples, "throttled_s", window))
     yield metric("memory_bytes_mean", "bytes", _time_mean(samples, "memory_bytes", window))
-    yield metric(
-        "memory_bytes_max", "bytes", float(np.interp(window[1], samples["at_s"], samples["memory_peak_bytes"]))
-    )
+    yield metric("memory_bytes_max", "bytes", _peak(samples, window))
     yield from _latencies(container.name, recorder, window)
     yield metric("oom_kill_count", "count", round(_rise(samples, "oom_kills_count", window)))
-    lost = _events(recorder.tables["events"], "lost", container.name, window)
+    lost = _events(events, "lost", container.name, window)
     if steps_count + lost:
         yield metric("completion_ratio", "ratio", steps_count / (steps_count + lost))
+    for name, unit, value in lives_metrics(container, events, window):
+        yield metric(name, unit, value)
+    if container.tmpfs:
+        inside = (samples["at_s"] >= window[0]) & (samples["at_s"] <= window[1])
+        yield metric("disk_bytes_max", "bytes", float(samples["disk_bytes"][inside].max(initial=0.0)))
+        yield metric("disk_full_count", "count", _events(events, "disk_full", container.name, window))
 
 
 def _latencies(container: str, recorder: Recorder, window: tuple[float, float]) -> Iterator[Metric]:
@@ -106,6 +117,24 @@ def _of(table: Table, container: str, columns: tuple[str, ...] | None = None) ->
     found = {name: np.asarray(table[name], dtype=np.float64)[mine] for name in names}
     order = np.argsort(found[names[0]], kind="stable")
     return {name: column[order] for name, column in found.items()}
+
+
+def _one_life(samples: dict[str, NDArray[np.float64]], renewals_s: list[float]) -> dict[str, NDArray[np.float64]]:
+    """The same samples, with counters that go on rising where the container began a new life."""
+    begins = sorted({*life_begins(samples["at_s"], renewals_s), *falls([samples["cpu_s"], samples["periods_count"]])})
+    return samples | {name: grown(samples[name], begins) for name in COUNTERS}
+
+
+def _times(events: Table, kinds: frozenset[str], container: str) -> list[float]:
+    rows = zip(events["what"], events["container"], events["at_s"], strict=True)
+    return [at_s for what, where, at_s in rows if what in kinds and where == container]
+
+
+def _peak(samples: dict[str, NDArray[np.float64]], window: tuple[float, float]) -> float:
+    """The highest peak of any life in the window; within one life a peak only rises."""
+    inside = (samples["at_s"] > window[0]) & (samples["at_s"] < window[1])
+    at_end = float(np.interp(window[1], samples["at_s"], samples["memory_peak_bytes"]))
+    return float(samples["memory_peak_bytes"][inside].max(initial=at_end))
 
 
 def _rise(samples: dict[str, NDArray[np.float64]], name: str, window: tuple[float, float]) -> float:
@@ -136,7 +165,7 @@ def _totals(found: list[Metric], story: Story) -> Iterator[Metric]:
     """Add up over containers what can be added up; a story of one container has no need of it."""
     if len(story.containers) == 1:
         return
-    for name in ("steps_per_s", "cpu_cores_mean", "oom_kill_count"):
+    for name in ("steps_per_s", "cpu_cores_mean", "oom_kill_count", "restart_count"):
         parts = [metric for metric in found if metric.name == name]
         if parts:
             yield Metric(name, None, "physics", parts[0].unit, sum(part.value for part in parts))
@@ -147,6 +176,8 @@ def _starts(gauges: Table) -> Iterator[Metric]:
     ready = [value for name, value in _gauge_rows(gauges) if name == "ready_s"]
     if times:
         yield Metric("start_s_mean", None, "physics", "s", sum(times) / len(times))
+    if len(times) > 1:
+        yield Metric("start_s_p95", None, "physics", "s", float(np.percentile(times, 95)))
     if ready:
         yield Metric("ready_s", None, "physics", "s", ready[-1])
 

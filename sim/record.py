@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 JOURNAL = "journal.jsonl"
 TABLES = ("samples", "steps", "events", "gauges")
+# What the first records of this version lack; it reads as 0.
+ADDED_COLUMNS = {"samples": ("disk_bytes",)}
 COLUMNS: dict[str, tuple[str, ...]] = {
     "samples": tuple(field.name for field in fields(Sample)),
     "steps": tuple(field.name for field in fields(StepDone) if field.name != "last"),
@@ -363,4 +365,6 @@ def read_table(path: Path) -> Table:
         columns: Table = pq.read_table(path).to_pydict()
     except (OSError, pa.ArrowException) as problem:
         raise RecordError(str(path.parent), f"{path.name} cannot be read ({problem})") from None
-    return columns
+    rows_count = len(next(iter(columns.values()), []))
+    # A record made before containers had a disk of their own says nothing of it.
+    return {column: [0] * rows_count for column in ADDED_COLUMNS.get(path.stem, ())} | columns

@@ -24,6 +24,8 @@ NAMES = {
     "cpu_cores": "CPU used",
     "cpu_wait_s": "wait for CPU",
     "debt_tokens": "token debt",
+    "disk_bytes": "disk used",
+    "disk_full_count": "writes refused, disk full",
     "gpu_utilisation_ratio": "GPU used",
     "host_memory_bytes": "host memory",
     "host_swap_bytes": "host swap",
@@ -42,6 +44,7 @@ NAMES = {
     "throttled_period_ratio": "throttled periods",
     "throttled_s": "throttled time",
     "token_wait_s": "wait for tokens",
+    "unhealthy_count": "turns to unhealthy",
     "vram_used_ratio": "GPU memory used",
 }
 

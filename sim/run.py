@@ -14,15 +14,19 @@ import simpy
 from scenarios.story_json import story_to_json
 from sim.agents import Agent, Shared
 from sim.checks import Check, RecordTables, check_record
+from sim.fault_course import FaultCourse
 from sim.goals import GoalResult, judge_goals
 from sim.grid import wait_for_grid_s
-from sim.machine import Died, Machine, ProcessKilled, Refused, Sample, Started
+from sim.machine import Machine, Sample
 from sim.metrics import Metric, measure
+from sim.news import note_news
 from sim.physics.simulated_machine import SimulatedMachine
 from sim.policies.provider import LlmProvider
 from sim.policies.rate_limit import Limiter
+from sim.presence import Presence
 from sim.provenance import provenance
 from sim.record import Recorder, begin_record, write_json
+from sim.start_order import StartOrder
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -72,53 +76,42 @@ class Performance:
         self._limiters = {spec.name: Limiter(env, spec) for spec in story.rate_limits}
         self._providers = {spec.name: LlmProvider(env, spec) for spec in story.providers}
         self._agents: list[Agent] = []
-        self._up: set[str] = set()
-        self._lost: set[str] = set()
+        self._presence = Presence(env, (container.name for container in story.containers))
         self.up = {"agents": 0, "containers": 0}
 
     def play(self) -> Generator[simpy.Event, Any, None]:
         """Start everything, let the story happen, end everything."""
         self._env.process(self._listen())
-        yield from self._start()
+        order = StartOrder(self._env, self._story, self._machine, self._presence, self._recorder)
+        yield from order.bring_up()
         yield self._env.timeout(SETTLE_S)
         begin_s = self._env.now
-        self._recorder.begin_window(begin_s, begin_s + self._story.duration_s)
+        until_s = begin_s + self._story.duration_s
+        self._recorder.begin_window(begin_s, until_s)
         yield from self._sample_all()
-        lives = self._let_live(begin_s + self._story.duration_s)
-        yield self._env.timeout(max(0.0, begin_s + self._story.duration_s - self._env.now))
+        lives = self._let_live(until_s)
+        FaultCourse(self._env, self._story, self._machine, self._recorder).begin(until_s)
+        yield self._env.timeout(max(0.0, until_s - self._env.now))
         yield from self._sample_all()
         self._note_shared()
         yield self._env.any_of([self._env.all_of(lives), self._env.timeout(DRAIN_S)])
         grace_s = max((container.stop_grace_s for container in self._story.containers), default=0.0)
-        yield from self._answers([self._machine.stop(name) for name in sorted(self._up)], grace_s)
+        yield from self._answers([self._machine.stop(name) for name in self._presence.started], grace_s)
 
     def _answers(
         self, asked: list[simpy.Event], extra_s: float = 0.0
     ) -> Generator[simpy.Event, Any, list[simpy.Event]]:
         """Wait for the answers of the machine, but not for ever; those that came are returned."""
         yield self._env.any_of([self._env.all_of(asked), self._env.timeout(ANSWER_S_MAX + extra_s)])
-        missing = sum(not event.triggered for event in asked)
+        # Not by `triggered`: a time-out has its value long before it is due.
+        missing = sum(not event.processed for event in asked)
         if missing:
             self._recorder.event(self._env.now, "unanswered", None, None, f"{missing} of {len(asked)} questions")
-        return [event for event in asked if event.triggered]
-
-    def _start(self) -> Generator[simpy.Event, Any, None]:
-        started_s = self._env.now
-        starts = [self._machine.start(container) for container in self._story.containers]
-        yield self._env.all_of(starts)
-        for start in starts:
-            outcome = start.value
-            if isinstance(outcome, Started):
-                self._up.add(outcome.container)
-                self._recorder.event(outcome.ready_s, "started", outcome.container, None, "")
-                self._recorder.gauge(outcome.ready_s, f"start_s.{outcome.container}", outcome.start_s)
-            elif isinstance(outcome, Refused):
-                self._recorder.event(self._env.now, "refused", outcome.container, None, outcome.reason)
-        self._recorder.gauge(self._env.now, "ready_s", self._env.now - started_s)
+        return [event for event in asked if event.processed]
 
     def _let_live(self, until_s: float) -> list[simpy.Event]:
         """Bring every agent to life, and with them the heartbeat that writes down what they share."""
-        shared = Shared(self._limiters, self._providers, until_s)
+        shared = Shared(self._limiters, self._providers, self._presence, until_s)
         self._agents = [
             Agent(self._env, self._story, group, number, self._machine, shared)
             for group in self._story.agents
@@ -131,14 +124,11 @@ class Performance:
         """Write down what the machine says unasked."""
         while True:
             notice = yield self._machine.notices.get()
-            if isinstance(notice, Died):
-                self._lost.add(notice.container)
-                self._recorder.event(notice.happened_s, "died", notice.container, None, notice.cause)
-            elif isinstance(notice, ProcessKilled):
-                self._recorder.event(notice.happened_s, "process_killed", notice.container, notice.agent, notice.cause)
+            if self._presence.hear(notice):
+                note_news(self._recorder, notice)
 
     def _sample_all(self) -> Generator[simpy.Event, Any, None]:
-        asked = [self._machine.sample(name) for name in sorted(self._up - self._lost)]
+        asked = [self._machine.sample(name) for name in self._presence.up]
         for answer in (yield from self._answers(asked)):
             if isinstance(answer.value, Sample):
                 self._recorder.sample(answer.value)
@@ -152,7 +142,9 @@ class Performance:
             self._note_shared()
 
     def _note_shared(self) -> None:
-        self.up = {"agents": sum(agent.up for agent in self._agents), "containers": len(self._up - self._lost)}
+        containers_up = set(self._presence.up)
+        agents_up_count = sum(agent.up and agent.container in containers_up for agent in self._agents)
+        self.up = {"agents": agents_up_count, "containers": len(containers_up)}
         now = self._env.now
         note = self._recorder.gauge
         for name, limiter in self._limiters.items():

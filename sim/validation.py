@@ -57,7 +57,8 @@ def validate(plan: Plan, world: World, say: Say) -> Comparison:
     began = time.monotonic()
     real: list[Outcome] = []
     try:
-        _run_for_real(plan, small, world, real, say)
+        with world.hold(small, say):
+            _run_for_real(plan, small, world, real, say)
     except KeyboardInterrupt:
         if len(real) >= RUNS_COUNT_MIN:
             judge(plan, small, real, time.monotonic() - began, say)

@@ -35,7 +35,9 @@ TOKEN_SLACK_TOKENS = 1e-6
 LOSSES = frozenset({"lost"})
 
 # Events after which an agent's loop is no longer the undisturbed one that the law speaks of.
-DISTURBANCES = frozenset({"died", "process_killed", "lost", "refused", "step_failed", "stopped"})
+DISTURBANCES = frozenset(
+    {"died", "process_killed", "lost", "refused", "step_failed", "stopped", "restarted", "fault", "limited"}
+)
 
 # Fewer steps than this per agent are mostly edges of the window.
 STEPS_PER_AGENT_MIN = 3

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from sim.physics.host_profile import HostProfile, load_profile
@@ -17,6 +19,21 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
+# What a story may be allowed to use beyond our own hardened worker.
+ALLOWABLE = frozenset({"images", "mounts", "privileges"})
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which terms a story may use a real engine.
+
+    `allowed` is what of `ALLOWABLE` it may ask for; `private_engine` starts an engine for it alone, which its faults
+    may strike.
+    """
+
+    allowed: frozenset[str] = frozenset()
+    private_engine: bool = False
+
 
 class World(Protocol):
     """A place where stories happen: virtual time, or a real engine."""
@@ -25,11 +42,14 @@ class World(Protocol):
     def name(self) -> str:
         """`sim` or `docker`, as in `--on`."""
 
+    def hold(self, story: Story, say: Say) -> contextlib.AbstractContextManager[None]:
+        """Keep the place for several runs of a story."""
+
     def run(self, story: Story, *, directory: Path | None, physics_seed: int, say: Say) -> Outcome:
         """Run a story as it is (already shrunk, if it is to be) and keep its record in `directory`."""
 
 
-Worlds = Mapping[str, Callable[[], World]]
+Worlds = Mapping[str, Callable[[Terms], World]]
 
 
 class SimulatedWorld:
@@ -41,6 +61,10 @@ class SimulatedWorld:
         """Use the given profile, or this host's measured one, or the reference profile."""
         self.profile = profile or load_profile(host_profile())
         self._variant = variant
+
+    def hold(self, story: Story, say: Say) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002
+        """Virtual time is everybody's."""
+        return contextlib.nullcontext()
 
     def run(self, story: Story, *, directory: Path | None, physics_seed: int, say: Say) -> Outcome:
         """Simulate the story once."""

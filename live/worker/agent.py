@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn, Protocol
 
     from .burner import Crew
+    from .disk import AgentFile
     from .ledger import Ledger
 
     class StepMemory(Protocol):
@@ -72,10 +73,17 @@ class MainMemory:
 class Agent:
     """Runs programs: waits until each step is due, does its work, keeps the account of it."""
 
-    __slots__ = ("_crew", "_epoch_s", "_flushed_s", "_ledger", "_memories", "_memory", "_name", "_out")
+    __slots__ = ("_crew", "_epoch_s", "_file", "_flushed_s", "_ledger", "_memories", "_memory", "_name", "_out")
 
     def __init__(
-        self, name: str, epoch_s: float, out: int, ledger: Ledger, memories: dict[str, StepMemory], crew: Crew
+        self,
+        name: str,
+        epoch_s: float,
+        out: int,
+        ledger: Ledger,
+        memories: dict[str, StepMemory],
+        crew: Crew,
+        file: AgentFile,
     ) -> None:
         self._name = name
         self._epoch_s = epoch_s
@@ -84,6 +92,7 @@ class Agent:
         self._memories = memories
         self._memory = memories["own"]
         self._crew = crew
+        self._file = file
         self._flushed_s = 0.0
 
     def run(self, line: bytes) -> None:
@@ -157,10 +166,20 @@ class Agent:
             (self._memory.leak if leak else self._memory.hold)(size_bytes)
         elif kind == "release":
             self._memory.release()
+        elif kind == "write":
+            self._write(numbers[0])
+        elif kind == "erase":
+            self._file.erase()
         else:
-            msg = f"unknown stage {kind!r}; known are sleep, cpu, hold, release"
+            msg = f"unknown stage {kind!r}; known are sleep, cpu, hold, release, write, erase"
             raise WireError(msg)
         return 0.0, 1
+
+    def _write(self, size_bytes: int) -> None:
+        """Append to the agent's file; where it does not fit, say so and go on."""
+        if not self._file.append(size_bytes):
+            line = f'{{"is":"full","agent":{quote(self._name)},"at":{self._now():.6f}}}\n'
+            write_whole(self._out, line.encode())
 
     def _now(self) -> float:
         return monotonic() - self._epoch_s

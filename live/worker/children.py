@@ -7,6 +7,7 @@ import sys
 
 from .agent import Agent, MainMemory, serve
 from .burner import Crew
+from .disk import AgentFile, directory
 from .ledger import IDLE, RUNNING, Ledger
 from .memory import Memory
 from .signals import SIG_DFL, SIGCHLD, SIGTERM, set_wakeup_fd, signal
@@ -151,7 +152,8 @@ def _become_agent(
         close_others({asks, inlet})
         crew = Crew(close_others)
         memories: dict[str, StepMemory] = {"own": Memory(), "main": MainMemory(slot, asks, inlet)}
-        serve(Agent(name, epoch_s, 1, ledger, memories, crew), inlet)
+        file = AgentFile(directory(), name)
+        serve(Agent(name, epoch_s, 1, ledger, memories, crew, file), inlet)
     except BaseException:  # noqa: BLE001 - whatever it is, it must not run on as a second supervisor.
         sys.excepthook(*sys.exc_info())
     finally:

@@ -103,6 +103,13 @@ class Roster:
                 # Kills of an agent's crew explain no death of their own, and so none that is still to come.
                 self._oom_kills_seen = self._count_oom_kills()
 
+    def strike(self, name: str) -> bool:
+        """Kill one agent, whose death is found as any other; False if there is none of that name."""
+        child = self._children.get(name)
+        if child is not None:
+            _kill_group(child.pid)
+        return child is not None
+
     def kill(self) -> None:
         """Kill every agent and wait until they are gone."""
         for child in self._children.values():

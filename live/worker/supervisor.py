@@ -10,9 +10,10 @@ from __future__ import annotations
 import gc
 import os
 import select
-from time import monotonic
+from time import monotonic, sleep
 
 from .cgroup import own_cgroup
+from .disk import directory
 from .outlet import DriverGone, Outlet, unblock
 from .program import split
 from .roster import Roster
@@ -22,20 +23,32 @@ from .wire import LineReader, WireError, decode, error_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
+# Environment variables: how long to sleep before being ready, and whether to answer the engine's health check
+# (`health.py` says what else its value means, but is imported only where it is needed).
+START_DELAY = "TONNAGE_START_DELAY_S"
+HEALTH = "TONNAGE_HEALTH"
+
+HANG_S_MAX = 86_400.0
+EXIT_CODE_MAX = 255
 STDIN, STDOUT = 0, 1
 PATIENCE_MS_MAX = 60_000
 _SUBMIT = b'"steps":'
 
 
 class Supervisor:
-    """Serves one driver until it says stop, closes stdin, or SIGTERM comes."""
+    """Serves one driver until it says stop or exit, closes stdin, or SIGTERM comes."""
 
     __slots__ = (
+        "_begun",
         "_cgroup",
         "_ending",
         "_epoch_s",
+        "_exit_code",
+        "_on_input",
+        "_orders",
         "_out",
         "_poll",
         "_reader",
@@ -50,35 +63,72 @@ class Supervisor:
         self._out = Outlet(STDOUT)
         self._reader = LineReader(STDIN)
         self._cgroup = own_cgroup()
-        self._sampler = Sampler(self._cgroup)
+        self._sampler = Sampler(self._cgroup, directory())
         self._roster = Roster(self._cgroup.oom_kills_count)
         self._epoch_s = 0.0
+        self._begun = False
         self._ending = False
+        self._exit_code = 0
         self._throttled = False
         self._wake_out, self._wake_in = os.pipe()
         self._poll = select.poll()
+        self._on_input: dict[int, Callable[[], None]] = {
+            STDIN: self._read_driver,
+            STDOUT: self._out.flush,
+            self._wake_out: self._bury,
+            self._roster.asks: self._roster.serve_asks,
+        }
+        self._orders: dict[str, Callable[[dict[str, Any]], None]] = {
+            "clock": self._tell_clock,
+            "begin": self._begin,
+            "sample": self._tell_sample,
+            "kill": self._kill,
+            "hang": self._hang,
+            "exit": self._exit,
+            "stop": self._stop,
+        }
 
-    def serve(self) -> None:
-        """Serve until the end, then kill the agents."""
-        self._listen()
+    def serve(self, start_delay_s: float) -> int:
+        """Be ready after the delay, serve until the end, then kill the agents; returns the exit code."""
+        self._listen_to_signals()
+        self._sleep(start_delay_s)
         try:
-            self._say_ready()
+            if not self._ending:
+                self._listen()
+                self._say_ready()
             while not self._ending:
                 self._turn()
         except DriverGone:
             pass
         self._roster.kill()
+        return self._exit_code
 
     # Waiting for what happens.
 
-    def _listen(self) -> None:
-        unblock(STDOUT)
+    def _listen_to_signals(self) -> None:
         os.set_blocking(self._wake_in, False)
         set_wakeup_fd(self._wake_in, warn_on_full_buffer=False)
         signal(SIGCHLD, _do_nothing)
         signal(SIGTERM, self._on_sigterm)
-        for fd in (STDIN, self._wake_out, self._roster.asks):
+        self._poll.register(self._wake_out, select.POLLIN)
+
+    def _sleep(self, duration_s: float) -> None:
+        """Do nothing for so long, unless SIGTERM comes: only signals are registered yet."""
+        until_s = monotonic() + duration_s
+        while not self._ending and (left_s := until_s - monotonic()) > 0:
+            if self._poll.poll(min(left_s * 1e3, PATIENCE_MS_MAX)):
+                self._bury()
+
+    def _listen(self) -> None:
+        unblock(STDOUT)
+        for fd in (STDIN, self._roster.asks):
             self._poll.register(fd, select.POLLIN)
+        if os.environ.get(HEALTH):
+            from .health import Bedside
+
+            bedside = Bedside()
+            self._on_input[bedside.fd] = bedside.answer
+            self._poll.register(bedside.fd, select.POLLIN)
 
     def _on_sigterm(self, *_: object) -> None:
         self._ending = True
@@ -86,16 +136,11 @@ class Supervisor:
     def _turn(self) -> None:
         """Wait for something to happen, and deal with it."""
         for fd, _ in self._poll.poll(self._patience_ms()):
-            if fd == STDIN:
-                self._read_driver()
-            elif fd == self._wake_out:
-                self._bury()
-            elif fd == self._roster.asks:
-                self._roster.serve_asks()
-            elif fd == STDOUT:
-                self._out.flush()
-            else:
+            deal = self._on_input.get(fd)
+            if deal is None:
                 self._feed(fd)
+            else:
+                deal()
         now_s = self._now()
         if now_s >= self._sampler.due_s:
             self._out.say_sample(self._sample("null"))
@@ -136,6 +181,8 @@ class Supervisor:
             self._ending = True
             return
         for line in lines:
+            if self._ending:
+                return
             self._obey(line)
 
     def _obey(self, line: bytes) -> None:
@@ -153,25 +200,57 @@ class Supervisor:
 
     def _answer(self, order: dict[str, Any]) -> None:
         verb = order["do"]
-        if verb == "clock":
-            self._out.say(f'{{"is":"clock","id":{order["id"]:d},"mono":{monotonic():.6f}}}\n'.encode())
-        elif verb == "sample":
-            self._out.say(self._sample(f"{order['id']:d}"))
-        elif verb == "begin":
-            self._begin(float(order["epoch"]), float(order["interval_s"]))
-        elif verb == "stop":
-            self._ending = True
-        else:
-            msg = f"unknown order {verb!r}; known are clock, begin, submit, sample, stop"
+        obey = self._orders.get(verb)
+        if obey is None:
+            msg = f"unknown order {verb!r}; known are submit, {', '.join(self._orders)}"
             raise WireError(msg)
+        obey(order)
 
-    def _begin(self, epoch_s: float, interval_s: float) -> None:
-        if not self._roster.empty:
-            msg = "a run cannot begin while agents of another are there"
+    def _tell_clock(self, order: dict[str, Any]) -> None:
+        self._out.say(f'{{"is":"clock","id":{order["id"]:d},"mono":{monotonic():.6f}}}\n'.encode())
+
+    def _tell_sample(self, order: dict[str, Any]) -> None:
+        self._out.say(self._sample(f"{order['id']:d}"))
+
+    def _stop(self, _: dict[str, Any]) -> None:
+        self._ending = True
+
+    def _exit(self, order: dict[str, Any]) -> None:
+        """End as a program does that fails, with an exit code."""
+        code = order["code"]
+        if not isinstance(code, int) or not 0 <= code <= EXIT_CODE_MAX:
+            msg = f"an exit code is a whole number from 0 to {EXIT_CODE_MAX}, not {code!r}"
+            raise WireError(msg)
+        self._exit_code = code
+        self._ending = True
+
+    def _hang(self, order: dict[str, Any]) -> None:
+        """Stand still as a program does that hangs: a signal that comes meanwhile is only noted."""
+        for_s = float(order["for_s"])
+        if not 0 < for_s <= HANG_S_MAX:
+            msg = f"for_s is {for_s}; it must be above 0 and at most {HANG_S_MAX:.0f}"
+            raise WireError(msg)
+        # Sleeping goes on after a signal's handler has run.
+        sleep(for_s)
+
+    def _kill(self, order: dict[str, Any]) -> None:
+        """Kill an agent's process."""
+        number, name = order["id"], order["agent"]
+        if not isinstance(number, int) or not isinstance(name, str):
+            msg = f"a kill needs a number as id and an agent's name, not {number!r} and {name!r}"
+            raise WireError(msg)
+        struck = "true" if self._roster.strike(name) else "false"
+        self._out.say(f'{{"is":"struck","id":{number:d},"ok":{struck}}}\n'.encode())
+
+    def _begin(self, order: dict[str, Any]) -> None:
+        epoch_s, interval_s = float(order["epoch"]), float(order["interval_s"])
+        if self._begun or not self._roster.empty:
+            msg = "a run cannot begin once one has begun, or agents are there"
             raise WireError(msg)
         if interval_s <= 0:
             msg = f"interval_s is {interval_s}; it must be above 0"
             raise WireError(msg)
+        self._begun = True
         self._epoch_s = epoch_s
         self._sampler.begin(interval_s, self._now())
 
@@ -203,10 +282,9 @@ def _do_nothing(*_: object) -> None:
 
 
 def main() -> NoReturn:
-    """Be the supervisor, and end with exit code 0."""
+    """Be the supervisor, and end with exit code 0 unless told another."""
     supervisor = Supervisor()
     # Everything imported lives as long as the process, and a collection would copy pages the agents share.
     gc.disable()
     gc.freeze()
-    supervisor.serve()
-    os._exit(0)
+    os._exit(supervisor.serve(float(os.environ.get(START_DELAY, "0"))))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from sim.machine import Compute, Finished, Hold, Program, Release, Sleep, Step, StepDone
+from sim.machine import Compute, Erase, Finished, Hold, Program, Release, Sleep, Step, StepDone, Write
 from sim.physics.cpu import Task
 from sim.physics.memory import INIT, PAGE_TABLE_RATIO
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # The worker writes memory in pieces of this size (`live/worker/memory.py`), at most so many in the model.
 _PIECE_BYTES = 1 << 20
 _PIECES_MAX = 16
+# The worker reports finished steps together, at most so often and at the end of a program (`live/worker/agent.py`).
+# What was not reported when the container goes is lost with it.
+_REPORT_INTERVAL_S = 1.0
 
 
 class AgentProcess:
@@ -39,6 +42,9 @@ class AgentProcess:
         self._report: Callable[[Finished], None] | None = None
         self._position = 0
         self._token = 0
+        # Steps that are done and not yet reported, and when the last were.
+        self._kept: list[StepDone] = []
+        self._reported_s = 0.0
 
     @property
     def step_index(self) -> int:
@@ -46,6 +52,11 @@ class AgentProcess:
         if self._program is None or not self._program.steps:
             return 0
         return self._program.steps[min(self._position, len(self._program.steps) - 1)].index
+
+    @property
+    def unreported_index(self) -> int:
+        """The index of the first step that nobody was told of: what is lost with the container."""
+        return self._kept[0].index if self._kept else self.step_index
 
     @property
     def own_bytes(self) -> int:
@@ -60,7 +71,15 @@ class AgentProcess:
     def begin(self, program: Program, report: Callable[[Finished], None]) -> None:
         """Run a program; `report` is called once, when its last step is done."""
         self._program, self._report, self._position = program, report, 0
+        self._reported_s = self._container.now
         self._approach(self._container.now)
+
+    def report(self) -> None:
+        """Tell of the steps that are done; where the process was killed, the supervisor does it in its place."""
+        kept, self._kept = self._kept, []
+        for done in kept:
+            self._container.observer.step(done)
+        self._reported_s = self._container.now
 
     def kill(self) -> None:
         """End at once, wherever it is; nothing is reported."""
@@ -85,17 +104,20 @@ class AgentProcess:
         if due_s >= program.until_s:
             self._end(finished_s)
             return
+        if self._kept and due_s - self._reported_s >= _REPORT_INTERVAL_S:
+            self.report()
         self._sleep_until(due_s, lambda: _StepUnderWay(self, self._container, step, due_s).begin())
 
     def _end(self, finished_s: float) -> None:
         program, report = self._program, self._report
         self._program, self._report = None, None
+        self.report()
         if program is not None and report is not None:
             report(Finished(program.agent, self._position, finished_s))
 
     def step_finished(self, done: StepDone) -> None:
-        """Report a step and go on to the next."""
-        self._container.observer.step(done)
+        """Keep a step for the next report, and go on to the next step."""
+        self._kept.append(done)
         self._position += 1
         self._approach(done.finish_s)
 
@@ -179,6 +201,10 @@ class _StepUnderWay:
         elif isinstance(work, Release):
             held = self._process.held_bytes
             self._release(held, _pieces_count(held), 0)
+        elif isinstance(work, Write):
+            self._write(work, _pieces_count(work.size_bytes), 0)
+        elif isinstance(work, Erase):
+            self._erase()
 
     def _worked(self) -> None:
         """Close a working stage: from when it was due to now is latency."""
@@ -230,6 +256,36 @@ class _StepUnderWay:
             self._release(held, pieces, piece + 1)
 
         self._process.burn(size * self._container.profile.release_s_per_byte, 1, released)
+
+    def _write(self, work: Write, pieces: int, piece: int) -> None:
+        """Write piece by piece, so that a full disk is met where it lies; from there on the rest is left."""
+        if piece == pieces:
+            self._worked()
+            return
+        size = _piece_bytes(work.size_bytes, pieces, piece)
+
+        def written() -> None:
+            stored = self._container.store(self._process, size)
+            if not self._process.alive:
+                return
+            if stored < size:
+                self._container.tell_full(self._process.agent)
+                self._worked()
+                return
+            self._write(work, pieces, piece + 1)
+
+        self._process.burn(size * self._container.profile.write_s_per_byte, 1, written)
+
+    def _erase(self) -> None:
+        """Delete the agent's file: its pages go back as any others."""
+        agent, tmpfs = self._process.agent, self._container.tmpfs
+        size = 0 if tmpfs is None else tmpfs.file_bytes(agent)
+
+        def erased() -> None:
+            self._container.erase(agent)
+            self._worked()
+
+        self._process.burn(size * self._container.profile.release_s_per_byte, 1, erased)
 
     def _finish(self) -> None:
         self._process.step_finished(

@@ -1,21 +1,24 @@
-"""A simulated container that is up: its supervisor, its agents' processes, its memory, its counters.
+"""One life of a simulated container: its supervisor, its agents' processes, its memory and files, its counters.
 
 The supervisor is a task like any other: handing over a program, reporting one and sampling cost CPU from the
 container's own quota, and when the container stands still, so does it.
+A foreign container (`Container.foreign`) is idle in the model, since nobody knows its program: it costs no CPU, needs
+the memory of our supervisor as a stand-in (or its limit, where that is less), and its counters are read from outside.
+Known to be wrong: the memory of a program whose `process` is "main" is touched without the supervisor, so that a hang
+of PID 1 does not hold it up; and in a container cut off from its engine, what the supervisor writes never blocks it.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sim.grid import wait_for_grid_s
-from sim.machine import Died, Finished, Lost, Notice, Observer, ProcessKilled, Program, Sample
+from sim.machine import DiskFull, Finished, Lost, Notice, Observer, ProcessKilled, Program, Refused, Sample, Struck
 from sim.physics.agent_process import AgentProcess, memory_owner
-from sim.physics.cpu import Cpu, Task
+from sim.physics.cpu import Task
 from sim.physics.memory import INIT, ContainerMemory
-from sim.timers import after
+from sim.physics.supervisor import SimulatedSupervisor
+from sim.physics.tmpfs import SimulatedTmpfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,91 +26,87 @@ if TYPE_CHECKING:
     import simpy
 
     from scenarios.story import Container
-    from sim.physics.host_profile import HostProfile
+    from sim.machine import StepDone
+    from sim.physics.surroundings import Surroundings
+
+Cause = Literal["oom", "killed", "exited"]
 
 SIGKILL_EXIT = 137
 # The worker's processes raise their `oom_score_adj` by 500, so that PID 1 outlives them.
 _CHILD_ADJUSTMENT_RATIO = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class _Errand:
-    """Something the supervisor has to do: what it costs, what follows, and what follows where it cannot be done."""
+class _Nobody:
+    """The observer of a container whose engine is lost."""
 
-    cpu_s: float
-    then: Callable[[], object]
-    lost: Callable[[], object]
+    def step(self, done: StepDone) -> None:
+        """Lose a step."""
+
+    def sample(self, sample: Sample) -> None:
+        """Lose a sample."""
 
 
 class SimulatedContainer:
-    """One running container; the machine makes it when its start is done."""
+    """One running container from the moment its PID 1 is there until that ends."""
 
-    def __init__(  # A container is where everything meets; each argument is one thing.
+    def __init__(
         self,
-        env: simpy.Environment,
+        around: Surroundings,
         spec: Container,
-        cpu: Cpu,
-        profile: HostProfile,
-        observer: Observer,
-        notify: Callable[[Notice], None],
         memory_bytes_limit: int | None,
+        died: Callable[[Cause, int], object],
     ) -> None:
-        """Be up, with PID 1 and nothing else; not `alive` where the limit is below what PID 1 needs."""
+        """Be up, with PID 1 and nothing else; not `alive` where the limit is below what PID 1 needs.
+
+        `died` is called with cause and exit code when PID 1 ends unasked, with everything in the container gone.
+        """
         self.spec = spec
         self.name = spec.name
-        self.cpu = cpu
-        self.profile = profile
-        self.observer = observer
+        self.cpu = around.cpu
+        self.profile = around.profile
+        self.observer: Observer = around.observer
+        self.after = around.after
         self.memory = ContainerMemory(memory_bytes_limit)
-        self.alive = not self.memory.enter(INIT, profile.supervisor_memory_bytes, 0.0)
-        self._env = env
-        self._notify = notify
+        self.tmpfs = SimulatedTmpfs(spec.tmpfs[0].bytes_limit) if spec.tmpfs else None
+        self.supervisor = SimulatedSupervisor(around.env, around.cpu, spec.name)
+        self.errand = self.supervisor.errand
+        self.alive = not self.memory.enter(INIT, self._base_bytes(memory_bytes_limit), 0.0)
+        self._env = around.env
+        self._tell = around.tell
+        self._died = died
         self._processes: dict[str, AgentProcess] = {}
         self._waiting: dict[str, tuple[Program, simpy.Event]] = {}
-        self._supervisor = Task(spec.name)
-        self._errands: deque[_Errand] = deque()
         # Killed processes that the kernel is still clearing away, each with what tells of its loss.
         self._ending: dict[Task, Callable[[], object]] = {}
-        self._busy = False
+        self._sample_missed = False
+
+    def _base_bytes(self, memory_bytes_limit: int | None) -> int:
+        base_bytes = self.profile.supervisor_memory_bytes
+        if self.spec.foreign is None or memory_bytes_limit is None:
+            return base_bytes
+        return min(base_bytes, memory_bytes_limit)
 
     @property
     def now(self) -> float:
         """The run's clock."""
         return float(self._env.now)
 
-    def after(self, delay_s: float, act: Callable[[], object]) -> None:
-        """Call `act` after a delay."""
-        after(self._env, delay_s, act)
+    # Coming up and being looked at.
 
-    # The supervisor.
-
-    def errand(self, cpu_s: float, then: Callable[[], object], lost: Callable[[], object] = lambda: None) -> None:
-        """Let the supervisor do something that costs it CPU, one thing after another.
-
-        `lost` is called in the place of `then` where the container ends first, so that no answer stays owed.
-        """
-        if not self.alive:
-            lost()
+    def boot(self, ready: Callable[[], object]) -> None:
+        """Let PID 1 come up: an interpreter's start is CPU work, and some programs sleep before they are ready."""
+        if self.spec.foreign is not None:
+            ready()
             return
-        self._errands.append(_Errand(cpu_s, then, lost))
-        if not self._busy:
-            self._run_errand()
 
-    def _run_errand(self) -> None:
-        errand = self._errands[0]
-        self._busy = True
+        def listening() -> None:
+            self.supervisor.listen_to_signals()
+            if self.spec.start_delay_s > 0:
+                self.supervisor.stand_still(self.spec.start_delay_s, ready, lightly=True)
+            else:
+                ready()
 
-        def done() -> None:
-            if not self.alive:
-                return
-            self._errands.popleft()
-            # Still busy, so that what `then` queues is begun below and nowhere else.
-            errand.then()
-            self._busy = False
-            if self._errands:
-                self._run_errand()
-
-        self.cpu.run(self._supervisor, errand.cpu_s, done)
+        self.errand(self.profile.ready_s_mean, listening)
 
     def sample_each(self, interval_s: float) -> None:
         """Sample now and on every later point of the interval's grid, until the container ends."""
@@ -116,8 +115,22 @@ class SimulatedContainer:
     def _sample_and_go_on(self, interval_s: float) -> None:
         if not self.alive:
             return
-        self.errand(self.profile.sample_cpu_s, lambda: self.observer.sample(self.read()))
+        if self.supervisor.still:
+            self._sample_missed = True
+        else:
+            self._observe()
         self.sample_each(interval_s)
+
+    def _observe(self) -> None:
+        self._sample_missed = False
+        self.read_with(self.observer.sample, lambda: None)
+
+    def read_with(self, then: Callable[[Sample], object], lost: Callable[[], object]) -> None:
+        """Have the counters read by whoever does it: the supervisor, which costs CPU, or the engine from outside."""
+        if self.spec.foreign is not None:
+            then(self.read())
+            return
+        self.errand(self.profile.sample_cpu_s, lambda: then(self.read()), lost)
 
     def read(self) -> Sample:
         """Read the container's counters as they stand now."""
@@ -134,6 +147,7 @@ class SimulatedContainer:
             memory_raw_bytes=used,
             memory_peak_bytes=self.memory.peak_bytes,
             oom_kills_count=self.memory.kills_count,
+            disk_bytes=0 if self.tmpfs is None else self.tmpfs.used_bytes,
         )
 
     # Programs.
@@ -171,6 +185,11 @@ class SimulatedContainer:
             return process.step_index
         return program.steps[0].index if program.steps else 0
 
+    def _index_unreported(self, program: Program) -> int:
+        """The first step of a program that nobody was told of."""
+        process = self._processes.get(program.agent)
+        return process.unreported_index if process is not None and process.busy else self._index_lost(program)
+
     def _finished(self, outcome: Finished) -> None:
         waiting = self._waiting.pop(outcome.agent, None)
         if waiting is None:
@@ -183,12 +202,33 @@ class SimulatedContainer:
         # What is done is done, even where the container ends before it could be reported.
         self.errand(self.profile.submit_cpu_s / 2, tell, tell)
 
-    # Memory and death.
+    # Memory, files and death.
 
     def charge(self, process: AgentProcess, memory_bytes: int) -> bool:
         """Charge memory to a process's owner and bury who dies of it; whether the process itself lives on."""
         self._bury(self.memory.charge(process.owner, memory_bytes))
         return process.alive
+
+    def store(self, process: AgentProcess, size_bytes: int) -> int:
+        """Append to a process's file and bury who dies of it; how much was stored is returned, 0 for a dead writer."""
+        if self.tmpfs is None:
+            return 0
+        fitting = self.tmpfs.fitting_bytes(process.agent, size_bytes)
+        self._bury(self.memory.write(process.owner, self.tmpfs.growth_bytes(process.agent, fitting)))
+        if not process.alive:
+            return 0
+        self.tmpfs.append(process.agent, fitting)
+        return fitting
+
+    def erase(self, agent: str) -> None:
+        """Delete an agent's file."""
+        if self.tmpfs is not None:
+            self.memory.erase(self.tmpfs.erase(agent))
+
+    def tell_full(self, agent: str) -> None:
+        """Tell that a write was refused, as late as the supervisor would."""
+        notice = DiskFull(self.name, agent, self.now, self.now)
+        self.errand(self.profile.submit_cpu_s / 2, lambda: self._tell(notice, self.profile.notice_s_mean))
 
     def set_memory_limit(self, memory_bytes_limit: int | None) -> None:
         """Change the memory limit; whoever no longer fits dies."""
@@ -197,11 +237,11 @@ class SimulatedContainer:
     def _bury(self, victims: list[str]) -> None:
         for victim in victims:
             if victim == INIT:
-                self.die("oom")
+                self.die("oom", SIGKILL_EXIT)
                 return
-            self._lose(victim)
+            self._lose(victim, "oom")
 
-    def _lose(self, agent: str) -> None:
+    def _lose(self, agent: str, cause: Literal["oom", "killed"]) -> None:
         """Take a killed process's work with it and tell, as late as the supervisor would.
 
         Its memory counts as free at once, since whoever asks for it kills nobody else meanwhile. Giving it back page by
@@ -211,49 +251,109 @@ class SimulatedContainer:
         waiting = self._waiting.pop(agent, None)
         index = self._index_lost(waiting[0]) if waiting else 0
         process = self._processes.pop(agent)
+        process.report()
         process.kill()
         self.memory.leave(agent)
         resident_bytes = self.profile.agent_memory_bytes + process.own_bytes
+        kill_cpu_s = self.profile.oom_kill_cpu_s if cause == "oom" else 0.0
 
-        def tell() -> None:
-            self._notify(ProcessKilled(self.name, agent, "oom", happened_s, self.now))
+        def tell(delay_s: float = 0.0) -> None:
+            self._tell(ProcessKilled(self.name, agent, cause, happened_s, self.now), delay_s)
             if waiting is not None:
-                waiting[1].succeed(Lost(agent, index, "oom", happened_s))
+                self._answer(waiting[1], Lost(agent, index, cause, happened_s), delay_s)
 
         def gone() -> None:
             del self._ending[remains]
-            self.errand(self.profile.submit_cpu_s / 2, lambda: self.after(self.profile.notice_s_mean, tell), tell)
+            self.errand(self.profile.submit_cpu_s / 2, lambda: tell(self.profile.notice_s_mean), tell)
 
         remains = Task(self.name)
         self._ending[remains] = tell
-        self.cpu.run(remains, self.profile.oom_kill_cpu_s + resident_bytes * self.profile.release_s_per_byte, gone)
+        self.cpu.run(remains, kill_cpu_s + resident_bytes * self.profile.release_s_per_byte, gone)
 
-    def die(self, cause: Literal["oom", "killed", "exited"]) -> None:
-        """End with PID 1: every program is lost, and the machine hears of it."""
+    def _answer(self, answer: simpy.Event, outcome: Lost, delay_s: float) -> None:
+        """Answer at once or after a delay, but only once."""
+        if answer.triggered:
+            return
+        if delay_s > 0:
+            self.after(delay_s, lambda: answer.succeed(outcome))
+        else:
+            answer.succeed(outcome)
+
+    def die(self, cause: Cause, exit_code: int) -> None:
+        """End with PID 1: every program is lost, and whoever keeps the container hears of it."""
         if not self.alive:
             return
-        happened_s = self.now
         self.end()
-        exit_code = 0 if cause == "exited" else SIGKILL_EXIT
-        self.after(
-            self.profile.stop_s_mean,
-            lambda: self._notify(Died(self.name, cause, exit_code, happened_s, self.now)),
-        )
+        self._died(cause, exit_code)
 
     def end(self) -> None:
         """Stop everything in the container; programs under way are lost with it."""
         self.alive = False
-        happened_s = self.now
-        self.cpu.cancel(self._supervisor)
-        for agent, (program, answer) in self._waiting.items():
-            answer.succeed(Lost(agent, self._index_lost(program), "container", happened_s))
+        self.supervisor.halt()
+        self._lose_programs()
         for process in self._processes.values():
             process.kill()
         for remains, tell in self._ending.items():
             self.cpu.cancel(remains)
             tell()
         self._ending.clear()
-        self._waiting.clear()
         self._processes.clear()
-        while self._errands:
-            self._errands.popleft().lost()
+        self.supervisor.abandon()
+
+    def _lose_programs(self) -> None:
+        happened_s = self.now
+        for agent, (program, answer) in self._waiting.items():
+            answer.succeed(Lost(agent, self._index_unreported(program), "container", happened_s))
+        self._waiting.clear()
+
+    def terminate(self, then: Callable[[], object]) -> None:
+        """Send SIGTERM: `then` is called when PID 1 ends of it; a foreign program is taken to do so at once."""
+        if self.spec.foreign is None:
+            self.supervisor.terminate(then)
+        else:
+            then()
+
+    # Blows.
+
+    def crash(self, exit_code: int) -> None:
+        """Have PID 1 end by itself, once it gets to it."""
+        self.errand(self.profile.submit_cpu_s / 2, lambda: self.die("exited", exit_code))
+
+    def hang(self, duration_s: float) -> None:
+        """Have PID 1 stand still, once it gets to it; the agents go on, and what is asked meanwhile waits."""
+
+        def awake() -> None:
+            if self._sample_missed:
+                self._observe()
+
+        self.errand(
+            self.profile.submit_cpu_s / 2,
+            lambda: self.supervisor.stand_still(duration_s, awake, lightly=False),
+        )
+
+    def kill_agent(self, agent: str, answer: simpy.Event) -> None:
+        """Have one agent's process killed; `answer` gets `Struck`, or `Refused` where there is none."""
+
+        def strike() -> None:
+            outcome: Struck | Refused = Refused(self.name, f"it has no process of {agent}")
+            if agent in self._processes:
+                outcome = Struck(self.name)
+                self._lose(agent, "killed")
+            self.after(self.profile.notice_s_mean, lambda: answer.succeed(outcome))
+
+        def lost() -> None:
+            answer.succeed(Refused(self.name, "it died before it could answer"))
+
+        self.errand(self.profile.submit_cpu_s / 2, strike, lost)
+
+    def cut_off(self) -> None:
+        """Live on with nobody to hear of it: the engine is lost, and with it all that was asked and is told."""
+
+        def tell_nobody(_notice: Notice, _delay_s: float) -> None:
+            """Lose a notice."""
+
+        self.observer, self._tell = _Nobody(), tell_nobody
+        self._lose_programs()
+        for tell in self._ending.values():
+            tell()
+        self.supervisor.drop_errands()

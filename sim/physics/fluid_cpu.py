@@ -78,6 +78,7 @@ class FluidCpu:
     def cancel(self, task: Task) -> None:
         """Take a task away."""
         self._advance()
+        task.done = None
         share = self._shares.get(task.group)
         if share is not None and share.needs.pop(task, None) is not None:
             self._arm()

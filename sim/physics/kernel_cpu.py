@@ -331,7 +331,8 @@ class KernelCpu:
             self._arm(core)
 
     def _begin_period(self, group: Group, pool: QuotaPool) -> None:
-        if group.pool is not pool or group.name not in self._groups:
+        # A container of the same name may have come since.
+        if group.pool is not pool or self._groups.get(group.name) is not group:
             return
         if not pool.refill():
             pool.timer_active = False

@@ -2,7 +2,7 @@
 
 Rule: a charge that would pass the limit makes the OOM killer take the process with the most resident memory, weighted
 by its `oom_score_adj`, again and again until the charge fits or the process that asked is itself dead. PID 1 dying is
-the container's death.
+the container's death. Pages of a tmpfs are charged as well, but belong to no process: no kill frees them.
 Source: mm/oom_kill.c (`oom_badness`), Documentation/admin-guide/cgroup-v1/memory.rst.
 Known to be wrong: page cache is taken as part of the processes' base, and swap is not modelled: with a
 `memswap_limit` above `mem_limit` on a host with swap, the kernel would swap first.
@@ -19,7 +19,7 @@ INIT = "init"
 class ContainerMemory:
     """The memory of one container, by process; `INIT` is PID 1."""
 
-    __slots__ = ("_adjustments", "_limit", "_peak", "_resident", "kills_count")
+    __slots__ = ("_adjustments", "_limit", "_peak", "_resident", "files_bytes", "kills_count")
 
     def __init__(self, memory_bytes_limit: int | None) -> None:
         """Be empty, under a limit or (None) under none."""
@@ -27,12 +27,13 @@ class ContainerMemory:
         self._resident: dict[str, int] = {}
         self._adjustments: dict[str, float] = {}
         self._peak = 0
+        self.files_bytes = 0
         self.kills_count = 0
 
     @property
     def used_bytes(self) -> int:
         """What is charged now."""
-        return sum(self._resident.values())
+        return sum(self._resident.values()) + self.files_bytes
 
     @property
     def peak_bytes(self) -> int:
@@ -67,6 +68,18 @@ class ContainerMemory:
         """Take memory back from a process."""
         if process in self._resident:
             self._resident[process] -= memory_bytes
+
+    def write(self, process: str, memory_bytes: int) -> list[str]:
+        """Charge a process's pages in a file; the processes that die of it are returned, the writer perhaps too."""
+        victims = self._make_room(memory_bytes, process)
+        if process in self._resident:
+            self.files_bytes += memory_bytes
+            self._peak = max(self._peak, self.used_bytes)
+        return victims
+
+    def erase(self, memory_bytes: int) -> None:
+        """Free the pages of a file."""
+        self.files_bytes -= memory_bytes
 
     def _make_room(self, memory_bytes: int, asking: str | None) -> list[str]:
         victims: list[str] = []

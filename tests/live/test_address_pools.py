@@ -32,6 +32,13 @@ TWO_POOLS = {"DefaultAddressPools": [{"Base": "10.10.0.0/16", "Size": 24}, {"Bas
         # Pools of the administrator's choice.
         (TWO_POOLS, [BRIDGE, network("10.20.0.64/26")], NetworksLeft(260, 259)),
         ({"DefaultAddressPools": None}, [], NetworksLeft(31, 31)),
+        # Podman's own pools: its first network of a user's is 10.89.0.0/24 (measured, 4.3.1).
+        ({"BuildahVersion": "1.28.2"}, [network("10.88.0.0/16")], NetworksLeft(42_752, 42_752)),
+        (
+            {"BuildahVersion": "1.28.2"},
+            [network("10.88.0.0/16"), network("10.89.0.0/24")],
+            NetworksLeft(42_752, 42_751),
+        ),
     ],
 )
 def test_free_subnets_are_counted(info: dict[str, Any], networks: list[dict[str, Any]], expected: NetworksLeft) -> None:

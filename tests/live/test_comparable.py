@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import pytest
+
 from live.comparable import disturbances, failures, refusals
 from live.lag import LagSummary
 from live.other_load import OtherLoad
+from scenarios import story as told
 
 PROMPT = LagSummary(100, 0.0001, 0.004, 0.02)
 QUIET = OtherLoad(30.0, 0.05, 1.2, 0.02, 0.03, 0.001)
+NOW = told.When(told.Law("constant", (0.0,)), None)
 
 
 def test_a_quiet_run_is_comparable() -> None:
@@ -40,17 +46,79 @@ def test_what_is_not_known_is_no_comparison() -> None:
     assert disturbances(PROMPT, None, "") == ["other load is not known: the run was too short to measure it"]
 
 
+def story(*faults: told.Fault) -> told.Story:
+    """A story of two of our workers on one host and a program of the user's own on another, with these faults."""
+    worker = told.Container("db", "here", None, None, None, 1024, None, 100, 1.0)
+    foreign = dataclasses.replace(worker, name="web", host="there", foreign=told.Foreign("nginx"))
+    return told.Story(
+        name="s",
+        purpose="",
+        source="",
+        seed=1,
+        duration_s=10.0,
+        sample_interval_s=1.0,
+        hosts=tuple(told.Host(name, 2.0, 1 << 30, 0, 0, None) for name in ("here", "there")),
+        containers=(worker, dataclasses.replace(worker, name="api"), foreign),
+        agents=(told.AgentGroup("w", 1, "db", NOW.first_s, (), "own", "restart", 1.0),),
+        rate_limits=(),
+        providers=(),
+        goals=(),
+        headline=(),
+        live_scale=told.LiveScale(1.0, 1.0, 1.0),
+        live_able=True,
+        faults=faults,
+    )
+
+
+def events(*rows: tuple[str, str | None, str | None, str]) -> dict[str, list[str | None]]:
+    """Events: what, container, agent, detail."""
+    return {name: [row[place] for row in rows] for place, name in enumerate(("what", "container", "agent", "detail"))}
+
+
 def test_containers_that_failed_are_named() -> None:
     """A refused start and a death that nobody predicts count, each once; a death for memory and refused work do not."""
-    rows = [
+    found = events(
         ("refused", "web", None, "no such image"),
         ("refused", "db", "worker/0", "it is not up"),
         ("died", "db", None, "oom"),
         ("died", "db", None, "exited"),
         ("died", "db", None, "exited"),
         ("started", "db", None, ""),
-    ]
-    events = {name: [row[place] for row in rows] for place, name in enumerate(("what", "container", "agent", "detail"))}
+    )
 
-    assert refusals(events) == {"web": "no such image"}
-    assert failures(events) == ["web was refused: no such image", "db died: exited"]
+    assert refusals(found) == {"web": "no such image"}
+    assert failures(story(), found) == ["web was refused: no such image", "db died: exited"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "mortal"),
+    [
+        (told.KillContainer(NOW, "db"), {"db"}),
+        (told.CrashContainer(NOW, "api", 1), {"api"}),
+        (told.StrikeHost(NOW, "here", "loss", None), {"db", "api"}),
+        (told.StrikeHost(NOW, "there", "stop", 1.0), set()),
+        (told.KillAgent(NOW, "w"), set()),
+        (told.HangContainer(NOW, "db", 1.0), set()),
+        (told.LeakMemory(NOW, "db", 1000, 1.0), set()),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_deaths_that_the_story_asks_for_are_none_of_a_failure(fault: told.Fault, mortal: set[str]) -> None:
+    """Who is struck may die of it, and so may all on a host that is struck; nobody else may."""
+    found = events(*(("died", name, None, "killed") for name in ("db", "api")))
+
+    assert failures(story(fault), found) == [f"{name} died: killed" for name in ("db", "api") if name not in mortal]
+
+
+def test_a_program_of_the_user_s_own_may_end() -> None:
+    """Its end is its own affair, whatever the cause."""
+    assert failures(story(), events(("died", "web", None, "exited"))) == []
+
+
+def test_a_fault_that_was_refused_is_a_failure() -> None:
+    """A run without its faults is not the story's; one that is refused again and again is told once."""
+    refused = ("fault_refused", "db", None, "KillContainer: it is not up")
+
+    assert failures(story(), events(refused, refused, ("fault", "db", None, "KillContainer"))) == [
+        "a fault could not be dealt: KillContainer: it is not up"
+    ]

@@ -1,11 +1,20 @@
-"""Limits as the engine wants them."""
+"""Limits, life and hardening as the engine wants them."""
 
 from __future__ import annotations
 
+import dataclasses
+from typing import TYPE_CHECKING, Any, cast
+
 import pytest
 
-from live.containers import limits, quota_us, swap_limit
-from scenarios.story import Container
+from live.containers import DISK, HEALTH, START_DELAY, create, join, limits, quota_us, swap_limit
+from live.labels import new_run_labels
+from live.networks import Networks
+from live.worker import disk, health, supervisor
+from scenarios.story import Container, Foreign, HealthCheck, Network, RestartPolicy
+
+if TYPE_CHECKING:
+    import docker
 
 MIB = 1 << 20
 
@@ -44,3 +53,111 @@ def test_cores_are_microseconds_in_each_period(cpus: float, expected: int) -> No
 def test_swap_moves_with_memory(memory: int | None, swap: int | None, wanted: int, expected: int) -> None:
     """A changed memory limit keeps the swap allowance what it was."""
     assert swap_limit(container(memory, swap), wanted) == expected
+
+
+class Engine:
+    """An engine's client that keeps what it is asked to create, in the SDK's own words for it."""
+
+    def __init__(self) -> None:
+        """Have been asked nothing."""
+        self.asked: dict[str, Any] = {}
+        self.connected: list[tuple[str, str]] = []
+        self.api = self
+
+    def create_host_config(self, **wanted: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Whatever is wanted of the host."""
+        return wanted
+
+    def create_endpoint_config(self, **wanted: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Whatever is wanted in a network."""
+        return wanted
+
+    def create_network(self, name: str, **_: object) -> dict[str, str]:
+        """A network whose id is its name."""
+        return {"Id": name}
+
+    def create_container(self, **wanted: Any) -> dict[str, str]:  # noqa: ANN401
+        """Keep what is wanted."""
+        self.asked = wanted
+        return {"Id": "made"}
+
+    def connect_container_to_network(self, container_id: str, network: str, **_: object) -> None:
+        """Keep who is connected to what."""
+        self.connected.append((container_id, network))
+
+
+def asked_for(spec: Container, *networks: str) -> dict[str, Any]:
+    """What the engine is asked for to make this container."""
+    engine = Engine()
+    client = cast("docker.DockerClient", engine)
+    run = new_run_labels("run", 1.0)
+    there = Networks(client, run, tuple(Network(name, internal=False) for name in networks))
+    made = create(client, "worker", spec, run, 7, there)
+    join(client, made, spec, there)
+    return engine.asked | {"connected": engine.connected}
+
+
+def test_the_worker_is_told_by_the_names_it_listens_to() -> None:
+    """The driver cannot import the worker everywhere, so the names are written twice: they are the same."""
+    assert (disk.VARIABLE, supervisor.START_DELAY, supervisor.HEALTH) == (DISK, START_DELAY, HEALTH)
+    assert health.VARIABLE == HEALTH
+
+
+def test_a_plain_worker_is_told_nothing() -> None:
+    """Without a disk, a delay and a health check there is no environment, no probe, no policy and no mount."""
+    asked = asked_for(container(None, None))
+
+    assert ({}, None) == (asked["environment"], asked["healthcheck"])
+    assert not {"restart_policy", "tmpfs", "mounts", "cap_add", "privileged"} & set(asked["host_config"])
+
+
+def test_networks_beyond_the_first_are_joined() -> None:
+    """It is created in its first network, reachable by its name, and connected to the others before it is started."""
+    spec = dataclasses.replace(container(None, None), networks=("front", "back"))
+
+    asked = asked_for(spec, "front", "back")
+
+    assert asked["host_config"]["network_mode"] == "tonnage-run-front"
+    assert asked["networking_config"] == {"EndpointsConfig": {"tonnage-run-front": {"aliases": ["a"]}}}
+    assert asked["connected"] == [("made", "tonnage-run-back")]
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (RestartPolicy("always"), {"Name": "always", "MaximumRetryCount": 0}),
+        # The engine refuses a number of retries with any policy but on-failure.
+        (RestartPolicy("unless-stopped", 4), {"Name": "unless-stopped", "MaximumRetryCount": 0}),
+        (RestartPolicy("on-failure", 4), {"Name": "on-failure", "MaximumRetryCount": 4}),
+    ],
+)
+def test_restarts_are_the_engines_own(policy: RestartPolicy, expected: dict[str, Any]) -> None:
+    """A policy is passed on as it is."""
+    asked = asked_for(dataclasses.replace(container(None, None), restart=policy))
+
+    assert asked["host_config"]["restart_policy"] == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (("true",), ["CMD", "true"]),
+        (("CMD", "true"), ["CMD", "true"]),
+        (("CMD-SHELL", "true || false"), ["CMD-SHELL", "true || false"]),
+    ],
+)
+def test_an_image_is_asked_with_its_own_probe(command: tuple[str, ...], expected: list[str]) -> None:
+    """With Compose's words before it or without them."""
+    spec = dataclasses.replace(container(None, None), health=HealthCheck(command=command), foreign=Foreign("image"))
+
+    assert asked_for(spec)["healthcheck"]["test"] == expected
+
+
+def test_a_privileged_container_is_not_half_hardened() -> None:
+    """Privileged means everything; a root file system that can be written is another key."""
+    free = dataclasses.replace(container(None, None), foreign=Foreign("image", privileged=True, writable=True))
+
+    host = asked_for(free)["host_config"]
+
+    assert (True, False) == (host["privileged"], host["read_only"])
+    assert not {"cap_drop", "security_opt"} & set(host)

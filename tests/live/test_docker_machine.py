@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
+import io
 import select
 import socket
 import threading
@@ -12,25 +14,58 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import docker as sdk
+import psutil
 import pytest
 
 from live.container_life import ContainerLife
 from live.docker_machine import DockerMachine
 from live.engine_events import EngineClock
+from live.errors import EngineRefused
 from live.image import worker_image
 from live.labels import new_run_labels, read_labels
 from live.leftovers import labelled, remove_run
+from live.line import Line
 from live.live_container import LiveContainer
+from live.networks import Networks
 from live.owner import this_owner
 from live.real_time import LiveEnvironment
-from scenarios.story import Container, Host, LiveScale, Story
-from sim.machine import Compute, Died, Lost, Machine, Program, Refused, Sample, Started, Step, StepDone, Stopped
+from live.worker_probe import PROBE
+from scenarios.story import (
+    Container,
+    Foreign,
+    HealthCheck,
+    Host,
+    LiveScale,
+    Mount,
+    Network,
+    RestartPolicy,
+    Story,
+    Tmpfs,
+)
+from sim.machine import (
+    Compute,
+    Died,
+    EngineLost,
+    Lost,
+    Machine,
+    Program,
+    Refused,
+    Restarted,
+    Sample,
+    Started,
+    Step,
+    StepDone,
+    Stopped,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
     import simpy
+
+    from live.blows import EngineBlows
+    from sim.machine import Blow
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(60)]
 
@@ -102,12 +137,20 @@ def container(name: str = "a", memory_bytes_limit: int | None = 128 * MIB) -> Co
 
 
 @contextlib.contextmanager
-def rigged(client: sdk.DockerClient, name: str, **options: Any) -> Iterator[Rig]:  # noqa: ANN401
+def rigged(
+    client: sdk.DockerClient,
+    name: str,
+    *,
+    image: str | None = None,
+    told: Story | None = None,
+    blows: EngineBlows | None = None,
+) -> Iterator[Rig]:
     """A machine that is closed at the end."""
-    image = options.get("image") or worker_image(client)
     labels = new_run_labels(name, 60.0)
     with LiveEnvironment() as env:
-        machine = DockerMachine(env, client, story(), labels, Heard(), image=image)
+        machine = DockerMachine(
+            env, client, told or story(), labels, Heard(), image=image or worker_image(client), blows=blows
+        )
         _is_a_machine: Machine = machine
         try:
             yield Rig(client, env, machine, name)
@@ -269,18 +312,20 @@ def test_the_end_removes_everything(docker_engine: sdk.DockerClient) -> None:
 
 def test_what_is_created_after_the_end_is_removed(docker_engine: sdk.DockerClient) -> None:
     """An engine that is slow to create does so when nobody looks any more; the container is discarded at once."""
+    labels = new_run_labels("rig-test", 60.0)
     with LiveEnvironment() as env:
         life = ContainerLife(
             env,
             docker_engine,
-            new_run_labels("rig-test", 60.0),
+            labels,
             image=worker_image(docker_engine),
             sample_interval_s=0.5,
             clock=EngineClock(0.0),
+            networks=Networks(docker_engine, labels, ()),
         )
-    coming = LiveContainer(container(), 1)
+    coming = LiveContainer(container(), 1, lambda _: Line(lambda *_: None, lambda _: None))
 
-    outcome = life.bring_up(coming, lambda: None, lambda _: None)
+    outcome = life.bring_up(coming, lambda: None)
 
     assert coming.container_id
     assert outcome == Refused("a", "the run is ending")
@@ -368,6 +413,7 @@ def test_a_lost_engine_is_a_notice_for_every_container(docker_engine: sdk.Docker
                 relay.cut()
                 outcomes.append((yield rig.machine.notices.get()))
                 outcomes.append((yield rig.machine.notices.get()))
+                outcomes.append((yield rig.machine.notices.get()))
                 outcomes.append((yield work))
                 outcomes.append((yield rig.machine.start(container("c"))))
                 outcomes.append((yield rig.machine.sample("a")))
@@ -382,7 +428,307 @@ def test_a_lost_engine_is_a_notice_for_every_container(docker_engine: sdk.Docker
     assert not [
         thread.name for thread in threading.enumerate() if thread.name in {"read-a", "write-a", "read-b", "write-b"}
     ]
-    assert [(died.container, died.cause) for died in outcomes[:2]] == [("a", "engine_lost"), ("b", "engine_lost")]
-    assert (outcomes[2].step_index, outcomes[2].cause) == (3, "container")
-    assert [Refused("c", "the engine is lost"), Refused("a", "the engine is lost")] == outcomes[3:]
+    assert isinstance(outcomes[0], EngineLost)
+    assert outcomes[0].host == "h"
+    assert [(died.container, died.cause) for died in outcomes[1:3]] == [("a", "engine_lost"), ("b", "engine_lost")]
+    assert (outcomes[3].step_index, outcomes[3].cause) == (3, "container")
+    assert [Refused("c", "the engine is lost"), Refused("a", "the engine is lost")] == outcomes[4:]
     assert remaining == []
+
+
+# Blows to an engine.
+
+
+@dataclass
+class Harmless:
+    """Blows that are never dealt."""
+
+    asked: list[tuple[str, float | None]] = field(default_factory=list)
+
+    def strike(self, blow: Blow, down_s: float | None) -> None:
+        """Refuse."""
+        self.asked.append((blow, down_s))
+        raise EngineRefused("be struck", "it is made of rubber")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "struck", "blows", "why"),
+    [
+        (("h",), "h", None, "this engine is not the run's own; --private-engine starts one that may be struck"),
+        (("h",), "x", Harmless(), "it is no host of this story"),
+        (
+            ("h", "i"),
+            "h",
+            Harmless(),
+            "2 hosts of this story share one engine, which cannot be struck for one of them",
+        ),
+    ],
+)
+def test_an_engine_that_is_not_the_hosts_own_is_not_struck(
+    docker_engine: sdk.DockerClient, hosts: tuple[str, ...], struck: str, blows: Harmless | None, why: str
+) -> None:
+    """A blow is refused where it would hit somebody else, and nothing happens."""
+    outcomes: list[object] = []
+    told = dataclasses.replace(story(), hosts=tuple(Host(name, 2, 4096 * MIB, 0, 0, None) for name in hosts))
+
+    with rigged(docker_engine, "rig-test", told=told, blows=blows) as rig:
+
+        def script() -> Generator[simpy.Event, Any, None]:
+            outcomes.append((yield rig.machine.strike_host(struck, "crash", 1.0)))
+
+        rig.play(script())
+    assert [Refused(struck, why)] == outcomes
+    assert [] == (blows.asked if blows else [])
+
+
+def test_a_blow_that_fails_is_refused_and_deaths_are_deaths_again(docker_engine: sdk.DockerClient) -> None:
+    """An engine that was to be struck and was not goes on as before: who dies then dies of something else."""
+    outcomes: list[object] = []
+    blows = Harmless()
+
+    with rigged(docker_engine, "rig-test", blows=blows) as rig:
+
+        def script() -> Generator[simpy.Event, Any, None]:
+            yield rig.machine.start(container())
+            outcomes.append((yield rig.machine.strike_host("h", "stop", 2.0)))
+            yield rig.machine.crash("a", 3)
+            outcomes.append((yield rig.machine.notices.get()))
+
+        rig.play(script())
+        assert not rig.machine.engine_lost
+    refused, died = outcomes
+    assert [("stop", 2.0)] == blows.asked
+    assert isinstance(refused, Refused)
+    assert "it is made of rubber" in refused.reason
+    assert isinstance(died, Died)
+    assert ("exited", 3) == (died.cause, died.exit_code)
+
+
+# Lives and networks.
+
+
+def test_what_a_container_asks_for_the_engine_is_told(rig: Rig) -> None:
+    """Restart policy, health check and disk are the engine's own; the rest stays as hardened as ever."""
+    inspected: list[dict[str, Any]] = []
+    asking = dataclasses.replace(
+        container(),
+        restart=RestartPolicy("on-failure", 3),
+        health=HealthCheck(1.5, 0.5, 2, 4.0),
+        tmpfs=(Tmpfs("/scratch", 8 * MIB), Tmpfs("/more", None)),
+        start_delay_s=0.1,
+    )
+
+    def script() -> Generator[simpy.Event, Any, None]:
+        yield rig.machine.start(asking)
+        inspected.append(rig.only_container())
+
+    rig.play(script())
+    config, host = inspected[0]["Config"], inspected[0]["HostConfig"]
+    assert {"Name": "on-failure", "MaximumRetryCount": 3} == host["RestartPolicy"]
+    assert {
+        "Test": ["CMD", *PROBE, "0.5"],
+        "Interval": 1_500_000_000,
+        "Timeout": 500_000_000,
+        "Retries": 2,
+        "StartPeriod": 4_000_000_000,
+    } == config["Healthcheck"]
+    assert {
+        "/scratch": f"size={8 * MIB},mode=1777,uid=65534",
+        "/more": "mode=1777,uid=65534",
+    } == host["Tmpfs"]
+    assert {"TONNAGE_DISK=/scratch", "TONNAGE_START_DELAY_S=0.1", "TONNAGE_HEALTH=1"} <= set(config["Env"])
+    assert (True, ["ALL"], "none") == (host["ReadonlyRootfs"], host["CapDrop"], host["NetworkMode"])
+
+
+def test_a_network_is_made_once_and_removed_at_the_end(docker_engine: sdk.DockerClient) -> None:
+    """Containers started at once share their network; the second one's other network is made too, and is internal."""
+    found: dict[str, Any] = {}
+    told = dataclasses.replace(
+        story(),
+        networks=(Network("front", internal=False), Network("back", internal=True), Network("idle", internal=True)),
+    )
+
+    with rigged(docker_engine, "rig-test", told=told) as rig:
+
+        def script() -> Generator[simpy.Event, Any, None]:
+            names = {"a": ("front",), "b": ("front", "back"), "c": ("front",)}
+            coming = [dataclasses.replace(container(name), networks=nets) for name, nets in names.items()]
+            yield rig.env.all_of([rig.machine.start(spec) for spec in coming])
+            for network in rig.client.api.networks(filters={"label": "io.tonnage.run=rig-test"}):
+                found[network["Name"]] = rig.client.api.inspect_network(network["Id"])
+
+        rig.play(script())
+    assert {"tonnage-rig-test-front", "tonnage-rig-test-back"} == set(found)
+    assert [3, 1] == [len(found[f"tonnage-rig-test-{name}"]["Containers"]) for name in ("front", "back")]
+    assert [False, True] == [found[f"tonnage-rig-test-{name}"]["Internal"] for name in ("front", "back")]
+    assert labelled(docker_engine, "rig-test") == []
+
+
+def test_a_crash_loop_leaks_nothing(rig: Rig) -> None:
+    """After several lives there are no more threads and sockets than after the first."""
+    counts: list[tuple[int, int]] = []
+
+    def count() -> tuple[int, int]:
+        gc.collect()
+        own = [thread for thread in threading.enumerate() if not thread.name.startswith("live-")]
+        return len(own), psutil.Process().num_fds()
+
+    def script() -> Generator[simpy.Event, Any, None]:
+        yield rig.machine.start(dataclasses.replace(container(), restart=RestartPolicy("always")))
+        for life in range(4):
+            yield rig.machine.crash("a", 1)
+            died = yield rig.machine.notices.get()
+            restarted = yield rig.machine.notices.get()
+            assert isinstance(died, Died)
+            assert isinstance(restarted, Restarted)
+            assert life + 1 == restarted.restarts_count
+            yield rig.env.timeout(0.3)
+            counts.append(count())
+
+    rig.play(script())
+    assert len(rig.machine._register.lines) == 1
+    assert counts[-1][0] <= counts[0][0]
+    assert counts[-1][1] <= counts[0][1] + 2
+
+
+def test_a_worker_that_cannot_be_talked_to_is_ended(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its line ends while it hangs and so does not: after a while of looking it is killed, and told as killed."""
+    outcomes: list[object] = []
+    monkeypatch.setattr("live.fates.SILENT_LOOKS_MAX", 5)
+
+    def script() -> Generator[simpy.Event, Any, None]:
+        yield rig.machine.start(container())
+        yield rig.machine.hang("a", 30.0)
+        yield rig.env.timeout(0.2)
+        (line,) = rig.machine._register.lines
+        assert line.attachment is not None
+        line.attachment._stream.shutdown(socket.SHUT_RDWR)
+        outcomes.append((yield rig.machine.notices.get()))
+        outcomes.append((yield rig.machine.start(container())))
+
+    rig.play(script())
+    died, started = outcomes
+    assert isinstance(died, Died)
+    assert ("killed", 137) == (died.cause, died.exit_code)
+    assert isinstance(started, Started)
+
+
+def test_the_end_does_not_wait_for_a_grace(docker_engine: sdk.DockerClient) -> None:
+    """A run that is over while a hung container is being stopped takes it away at once."""
+    slow = dataclasses.replace(container(), stop_grace_s=50.0)
+
+    with rigged(docker_engine, "rig-test") as rig:
+
+        def script() -> Generator[simpy.Event, Any, None]:
+            yield rig.machine.start(slow)
+            yield rig.machine.hang("a", 55.0)
+            rig.machine.stop("a")
+            yield rig.env.timeout(0.3)
+
+        rig.play(script())
+        closed_s = time.monotonic()
+
+    assert time.monotonic() - closed_s < 20.0
+    assert labelled(docker_engine, "rig-test") == []
+
+
+# Programs of the user's own.
+
+
+def foreign(image: str, *command: str, **options: Any) -> Container:  # noqa: ANN401
+    """A container that runs a command of an image."""
+    return dataclasses.replace(container(), foreign=Foreign(image, command, **options))
+
+
+@pytest.fixture(name="bare_image")
+def _bare_image(docker_engine: sdk.DockerClient) -> Iterator[str]:
+    """Our worker's image without its entry point, which runs any Python command line."""
+    recipe = f"FROM {worker_image(docker_engine)}\nENTRYPOINT []\n".encode()
+    built, _ = docker_engine.images.build(fileobj=io.BytesIO(recipe), tag="tonnage-bare:test", rm=True, pull=False)
+    yield "tonnage-bare:test"
+    docker_engine.api.remove_image(str(built.id), force=True, noprune=True)
+
+
+def test_a_foreign_container_is_hardened_too(bare_image: str, rig: Rig, tmp_path: Path) -> None:
+    """It has what it asks for (user, mounts, environment, a capability) and nothing else."""
+    inspected: list[dict[str, Any]] = []
+    asking = foreign(
+        bare_image,
+        *(PYTHON, "-S", "-c", "import time; time.sleep(60)"),
+        environment=(("ANSWER", "42"),),
+        mounts=(Mount(str(tmp_path), "/given", read_only=True), Mount("rig-test-kept", "/kept", read_only=False)),
+        user="1000:1000",
+        capabilities=("NET_ADMIN",),
+    )
+
+    def script() -> Generator[simpy.Event, Any, None]:
+        started = yield rig.machine.start(asking)
+        assert isinstance(started, Started), started
+        inspected.append(
+            next(rig.client.api.inspect_container(live.container_id) for live in rig.machine.containers_up)
+        )
+
+    rig.play(script())
+    config, host = inspected[0]["Config"], inspected[0]["HostConfig"]
+    assert ("1000:1000", False) == (config["User"], config["OpenStdin"])
+    assert "ANSWER=42" in config["Env"]
+    assert (["ALL"], ["NET_ADMIN"], ["no-new-privileges:true"]) == (
+        host["CapDrop"],
+        host["CapAdd"],
+        host["SecurityOpt"],
+    )
+    assert (True, "none", False, "none") == (
+        host["ReadonlyRootfs"],
+        host["NetworkMode"],
+        host["Privileged"],
+        host["LogConfig"]["Type"],
+    )
+    assert {("/given", False), ("/kept", True)} == {
+        (mount["Destination"], mount["RW"]) for mount in inspected[0]["Mounts"]
+    }
+    assert read_labels(config["Labels"]) is not None
+
+
+def test_volumes_go_with_the_run_only_where_it_made_them(docker_engine: sdk.DockerClient, bare_image: str) -> None:
+    """A named volume that was there stays; one that the engine made for the run does not."""
+    docker_engine.api.create_volume("rig-test-mine")
+    mounts = (Mount("rig-test-mine", "/mine", read_only=False), Mount("rig-test-made", "/made", read_only=False))
+    try:
+        with rigged(docker_engine, "rig-test") as rig:
+
+            def script() -> Generator[simpy.Event, Any, None]:
+                command = (PYTHON, "-S", "-c", "import time; time.sleep(60)")
+                assert isinstance((yield rig.machine.start(foreign(bare_image, *command, mounts=mounts))), Started)
+
+            rig.play(script())
+        names = {volume["Name"] for volume in docker_engine.api.volumes()["Volumes"] or ()}
+    finally:
+        docker_engine.api.remove_volume("rig-test-mine", force=True)
+    assert {"rig-test-mine"} == names & {"rig-test-mine", "rig-test-made"}
+
+
+def test_a_foreign_container_ends_by_itself(bare_image: str, rig: Rig) -> None:
+    """Its end is noticed with its exit code, however soon it came, and it takes no orders of ours."""
+    outcomes: list[object] = []
+
+    def script() -> Generator[simpy.Event, Any, None]:
+        outcomes.append((yield rig.machine.start(foreign(bare_image, PYTHON, "-S", "-c", "raise SystemExit(4)"))))
+        outcomes.append((yield rig.machine.notices.get()))
+        outcomes.append(
+            (yield rig.machine.start(foreign(bare_image, PYTHON, "-S", "-c", "import time; time.sleep(9)")))
+        )
+        outcomes.append((yield rig.machine.crash("a", 1)))
+        outcomes.append((yield rig.machine.sample("a")))
+        outcomes.append((yield rig.machine.stop("a")))
+
+    rig.play(script())
+    started, died, again, refused, sample, stopped = outcomes
+    assert isinstance(started, Started)
+    assert isinstance(died, Died)
+    assert ("exited", 4) == (died.cause, died.exit_code)
+    assert isinstance(again, Started)
+    assert Refused("a", "it runs a program of its own") == refused
+    assert isinstance(sample, Sample)
+    assert sample.memory_bytes > MIB
+    # A program without a handler for it is deaf to SIGTERM as PID 1, so that its grace runs out.
+    assert Stopped("a", 137) == stopped

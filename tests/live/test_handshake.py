@@ -38,15 +38,19 @@ class Supervisor:
         """Send a frame."""
         self._line.sendall(struct.pack(">BxxxL", stream, len(payload)) + payload)
 
-    def answer(self, ahead_s: float, delays_s: list[float]) -> None:
+    def answer(self, ahead_s: float, delays_s: list[float], *, is_ready_line_heard: bool = True) -> None:
         """Be ready, then answer each question after its delay by a clock that is ahead."""
 
         def serve() -> None:
-            self.say({"is": "ready", "mono": time.monotonic() + ahead_s, "pid": 1, "cgroup": 2})
+            # Two questions may come in one piece.
+            questions = self._line.makefile("r", encoding="ascii")
+            if is_ready_line_heard:
+                self.say({"is": "ready", "mono": time.monotonic() + ahead_s, "pid": 1, "cgroup": 2})
             for delay_s in delays_s:
-                asked = json.loads(self._line.recv(1000))
+                asked = json.loads(questions.readline())
                 time.sleep(delay_s)
                 self.say({"is": "clock", "id": asked["id"], "mono": time.monotonic() + ahead_s})
+            questions.close()
             self.hang_up()
 
         self._thread = threading.Thread(target=serve, daemon=True)
@@ -107,3 +111,32 @@ def test_a_worker_that_ends_while_it_is_greeted_is_told(supervisor: Supervisor) 
     supervisor.answer(0.0, [0.0, 0.0])
 
     assert supervisor.greeting.exchange(supervisor.attachment) == Silent("its worker ended while it was greeted")
+
+
+def test_a_worker_whose_ready_line_was_missed_is_asked(supervisor: Supervisor) -> None:
+    """One that was ready before anybody listened answers a question, and its clock is compared as ever."""
+    supervisor.answer(100.0, [0.0] * (CLOCK_QUESTIONS_COUNT + 1), is_ready_line_heard=False)
+
+    greeted = supervisor.greeting.exchange(supervisor.attachment, may_have_missed=True)
+
+    assert isinstance(greeted, Greeted)
+    assert greeted.ahead_s == pytest.approx(100.0, abs=greeted.round_trip_s_min)
+
+
+def test_a_ready_line_that_was_not_missed_says_when(supervisor: Supervisor) -> None:
+    """The first question is answered late, the ready line came before: that is when the worker was ready."""
+    supervisor.answer(100.0, [0.3, *[0.0] * CLOCK_QUESTIONS_COUNT])
+    asked_s = time.monotonic()
+
+    greeted = supervisor.greeting.exchange(supervisor.attachment, may_have_missed=True)
+
+    assert isinstance(greeted, Greeted)
+    assert greeted.ready_monotonic_s - asked_s < 0.25
+    assert greeted.ahead_s == pytest.approx(100.0, abs=greeted.round_trip_s_min)
+
+
+def test_a_worker_that_says_nothing_is_given_up(supervisor: Supervisor) -> None:
+    """Patience has an end, which the reason names."""
+    assert supervisor.greeting.exchange(supervisor.attachment, ready_s_max=0.05) == Silent(
+        "its worker was not ready within 0 s"
+    )

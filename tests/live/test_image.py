@@ -103,6 +103,7 @@ class TestRecipe:
         assert {(0, 0, 0, "")} == {(member.mtime, member.uid, member.gid, member.uname) for member in members}
         assert {0o644, 0o755} == {member.mode for member in members}
         assert any("worker/__pycache__/supervisor." in name for name in names)
+        assert any("worker/__pycache__/health." in name for name in names)
 
     def test_what_ldd_says_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Names with their paths, the loader by its own, and neither the kernel's page nor what is missing."""

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from live import messages
-from sim.machine import Compute, Finished, Hold, Lost, Program, Release, Sample, Sleep, Step, StepDone
+from sim.machine import (
+    Compute,
+    DiskFull,
+    Erase,
+    Finished,
+    Hold,
+    Lost,
+    Program,
+    Refused,
+    Release,
+    Sample,
+    Sleep,
+    Step,
+    StepDone,
+    Struck,
+    Write,
+)
 
 
 def test_a_program_is_put_into_words() -> None:
     """Every kind of work has its word, demands as they were drawn."""
-    work = (Sleep(0.5), Compute(0.25, 2), Hold(4096, leak=False), Hold(8192, leak=True), Release())
+    work = (Sleep(0.5), Compute(0.25, 2), Hold(4096, leak=False), Hold(8192, leak=True), Release(), Write(512), Erase())
+    words = [["sleep", 0.5], ["cpu", 0.25, 2], ["hold", 4096, False], ["hold", 8192, True], ["release"]]
     steps = (Step(0, 1.5, 0.0, work), Step(1, None, 0.3, ()))
 
     told = messages.submit(7, Program("worker/0", steps, 60.0, "main"))
@@ -20,7 +37,7 @@ def test_a_program_is_put_into_words() -> None:
         "process": "main",
         "until": 60.0,
         "steps": [
-            [0, 1.5, 0.0, [["sleep", 0.5], ["cpu", 0.25, 2], ["hold", 4096, False], ["hold", 8192, True], ["release"]]],
+            [0, 1.5, 0.0, [*words, ["write", 512], ["erase"]]],
             [1, None, 0.3, []],
         ],
     }
@@ -43,9 +60,10 @@ def test_a_sample_is_read_back() -> None:
     message = {
         "is": "sample", "id": None, "at": 2.5, "cpu_s": 1.25, "periods": 20, "throttled_periods": 3,
         "throttled_s": 0.2, "memory": 1000, "memory_raw": 1100, "memory_peak": 1200, "oom_kills": 1,
+        "disk": 300,
     }  # fmt: skip
 
-    assert messages.sample_from("a", message) == Sample("a", 2.5, 1.25, 20, 3, 0.2, 1000, 1100, 1200, 1)
+    assert messages.sample_from("a", message) == Sample("a", 2.5, 1.25, 20, 3, 0.2, 1000, 1100, 1200, 1, 300)
 
 
 def test_outcomes_are_read_back() -> None:
@@ -55,3 +73,25 @@ def test_outcomes_are_read_back() -> None:
 
     assert messages.finished_from(finished) == Finished("w/0", 5, 9.5)
     assert messages.lost_from(lost) == Lost("w/0", 4, "oom", 9.25)
+
+
+def test_blows_are_put_into_words() -> None:
+    """Each of the three has its order; only the one that may be refused asks for an answer."""
+    assert messages.kill(4, "w/0") == {"do": "kill", "id": 4, "agent": "w/0"}
+    assert messages.hang(2.5) == {"do": "hang", "for_s": 2.5}
+    assert messages.crash(3) == {"do": "exit", "code": 3}
+
+
+def test_a_kill_is_answered() -> None:
+    """The blow was dealt to the container, or nobody was there to be struck."""
+    assert messages.struck_from("a", "w/0", {"is": "struck", "id": 4, "ok": True}) == Struck("a")
+    assert messages.struck_from("a", "w/0", {"is": "struck", "id": 4, "ok": False}) == Refused(
+        "a", "it has no process of agent w/0"
+    )
+
+
+def test_a_full_disk_is_read_back() -> None:
+    """Who wrote, when it was refused, and when the driver heard of it."""
+    message = {"is": "full", "agent": "w/0", "at": 3.5}
+
+    assert messages.disk_full_from("a", message, 3.75) == DiskFull("a", "w/0", 3.5, 3.75)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from live import other_load
+from live import cpu_meters, other_load
 from live.cpu_meters import EngineMeter, HostTimes, container_cpu_s, host_times
 from live.image import worker_image
 from live.other_load import READINGS_MAX, LoadWatch
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import docker
 
 BURNING = "while True: pass"
@@ -121,6 +123,28 @@ def test_the_host_is_read() -> None:
 
     assert after.busy_s - before.busy_s >= 0.3
     assert after.total_s - before.total_s >= 0.5 * (time.monotonic() - began_s)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("cpuacct/docker/ab12/cpuacct.usage", "1500000000\n"),
+        ("cpuacct/libpod_parent/libpod-ab12/cpuacct.usage", "1500000000\n"),
+        ("cpu,cpuacct/system.slice/docker-ab12.scope/cpuacct.usage", "1500000000\n"),
+        ("docker/ab12/cpu.stat", "usage_usec 1500000\nuser_usec 1\n"),
+        ("machine.slice/libpod-ab12.scope/cpu.stat", "usage_usec 1500000\nuser_usec 1\n"),
+    ],
+)
+def test_a_container_is_found_where_its_engine_puts_it(
+    file: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Docker and Podman, without systemd and with it, on either version of cgroups."""
+    monkeypatch.setattr(cpu_meters, "CGROUPS", tmp_path)
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text(text)
+
+    assert 1.5 == container_cpu_s("ab12")
+    assert container_cpu_s("ab") is None
 
 
 @pytest.mark.docker

@@ -371,13 +371,16 @@ class TestMistakes:
 
         assert (2, 1) == (error["id"], worker.hear("finished")["id"])
 
-    def test_a_run_begins_before_its_agents(self, worker: Bare) -> None:
-        """An agent that is there would keep the zero of the run before."""
-        worker.submit(1, [0, None, 0.0, []])
-        worker.hear("finished")
-        worker.begin()
+    def test_a_run_begins_before_its_agents(self) -> None:
+        """An agent that is there already would keep the zero it was forked with."""
+        unbegun = Bare()
+        unbegun.submit(1, [0, None, 0.0, []])
+        unbegun.hear("finished")
+        unbegun.begin()
+        error = unbegun.hear("error")
+        unbegun.close()
 
-        assert "cannot begin" in worker.hear("error")["text"]
+        assert "cannot begin" in error["text"]
 
 
 class TestSamples:

@@ -13,9 +13,10 @@ import pytest
 
 from live.attachment import Attachment, attach
 from live.image import worker_image
+from live.worker_probe import PROBE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import docker
 
@@ -44,12 +45,20 @@ class Contained:
         self.container_id = container_id
         self.heard: list[Message] = []
         self._said: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self.attachment = Attachment(
-            attach(client, container_id), "worker", self._said.put, lambda: self._said.put({"is": "end"})
-        )
+        self.attachment = self._attach()
         client.api.start(container_id)
         self.ready = self.hear("ready")
         self.epoch_s = 0.0
+
+    def _attach(self) -> Attachment:
+        return Attachment(
+            attach(self.client, self.container_id), "worker", self._said.put, lambda: self._said.put({"is": "end"})
+        )
+
+    def attach_again(self) -> None:
+        """Attach to the life that the engine has started since."""
+        self.attachment.close()
+        self.attachment = self._attach()
 
     def begin(self, interval_s: float = 1000.0) -> None:
         """Begin a run that is at zero now."""
@@ -96,18 +105,27 @@ class Contained:
 
 
 @contextmanager
-def contained(client: docker.DockerClient, limits: dict[str, int] | None = None) -> Iterator[Contained]:
+def contained(
+    client: docker.DockerClient,
+    limits: dict[str, Any] | None = None,
+    *,
+    interval_s: float = 1000.0,
+    environment: dict[str, str] | None = None,
+    healthcheck: dict[str, Any] | None = None,
+) -> Iterator[Contained]:
     """A worker in a hardened container, removed afterwards."""
     made = client.api.create_container(
         worker_image(client),
         stdin_open=True,
+        environment=environment,
+        healthcheck=healthcheck,
         labels={"io.tonnage.run": "test", "io.tonnage.pid": str(os.getpid())},
         host_config=client.api.create_host_config(**(HARDENED | (limits or {}))),
     )["Id"]
     worker = None
     try:
         worker = Contained(client, made)
-        worker.begin()
+        worker.begin(interval_s)
         yield worker
     finally:
         if worker is not None:
@@ -118,6 +136,11 @@ def contained(client: docker.DockerClient, limits: dict[str, int] | None = None)
 def memory_limit(size_bytes: int) -> dict[str, int]:
     """A limit without swap."""
     return {"mem_limit": size_bytes, "memswap_limit": size_bytes}
+
+
+def scratch(size_bytes: int) -> dict[str, Any]:
+    """A tmpfs of this size."""
+    return {"tmpfs": {"/scratch": f"size={size_bytes},mode=1777"}}
 
 
 def test_it_is_nobody_and_process_one(docker_engine: docker.DockerClient) -> None:
@@ -227,8 +250,7 @@ def test_a_process_too_many_is_refused(docker_engine: docker.DockerClient) -> No
 
 def test_samples_come_on_the_grid(docker_engine: docker.DockerClient) -> None:
     """At each multiple of the interval, counted from the run's zero, with counters of this container alone."""
-    with contained(docker_engine) as worker:
-        worker.begin(interval_s=0.2)
+    with contained(docker_engine, interval_s=0.2) as worker:
         worker.submit(1, [0, None, 0.0, [["cpu", 0.3, 1]]])
         samples = [worker.hear("sample") for _ in range(5)]
         numbers = [int(sample["at"] / 0.2) for sample in samples]
@@ -255,3 +277,116 @@ def test_it_ends_at_docker_stop(docker_engine: docker.DockerClient) -> None:
 
         assert time.monotonic() - began_s < 10.0
         assert worker.exit_code() == 0
+
+
+def test_a_disk_fills_up(docker_engine: docker.DockerClient) -> None:
+    """What is written lies on the disk and in the container's memory, also after its writer's death, until erased."""
+    limits = memory_limit(64 * MIB) | scratch(8 * MIB)
+    with contained(docker_engine, limits, environment={"TONNAGE_DISK": "/scratch"}) as worker:
+        worker.run(1)
+        seen = [worker.sample()]
+        worker.run(2, ["write", 5 * MIB])
+        seen.append(worker.sample())
+        worker.run(3, ["write", 5 * MIB])
+        seen.append(worker.sample())
+        worker.attachment.send({"do": "kill", "id": 9, "agent": "w/0"})
+        worker.hear("killed")
+        seen.append(worker.sample())
+        worker.run(4, ["erase"])
+        seen.append(worker.sample())
+        used = [sample["memory_raw"] - seen[0]["memory_raw"] for sample in seen]
+
+        assert [0, 5 * MIB, 8 * MIB, 8 * MIB, 0] == [sample["disk"] for sample in seen]
+        assert [sample["disk"] for sample in seen] == pytest.approx(used, abs=MIB)
+        assert ["w/0"] == [message["agent"] for message in worker.heard if message["is"] == "full"]
+        assert [1, 2, 3, 4] == [row[0] for row in worker.rows()]
+
+
+def test_what_is_written_counts_against_the_memory_limit(docker_engine: docker.DockerClient) -> None:
+    """More than the limit on a larger disk is an OOM kill, and what the writer had written stays."""
+    limits = memory_limit(32 * MIB) | scratch(100 * MIB)
+    with contained(docker_engine, limits, environment={"TONNAGE_DISK": "/scratch"}) as worker:
+        worker.submit(1, [0, None, 0.0, [["write", 60 * MIB]]])
+        lost = worker.hear("lost")
+        after = worker.sample()
+        # There may be no room left for a process that could erase it.
+        docker_engine.api.update_container(worker.container_id, mem_limit=64 * MIB, memswap_limit=64 * MIB)
+        worker.run(2, ["erase"])
+
+        assert ("w/0", "oom") == (lost["agent"], lost["cause"])
+        assert 20 * MIB < after["disk"] < 32 * MIB
+        assert worker.sample()["disk"] == 0
+
+
+def test_the_engine_asks_for_its_health(docker_engine: docker.DockerClient) -> None:
+    """Healthy when it answers, unhealthy while it stands still, and healthy again."""
+    second_ns = 1_000_000_000
+    check = {"test": ["CMD", *PROBE, "0.4"], "interval": second_ns // 2, "timeout": 5 * second_ns, "retries": 1}
+    with contained(docker_engine, environment={"TONNAGE_HEALTH": "1"}, healthcheck=check) as worker:
+        wait_for_health(worker, "healthy")
+        worker.attachment.send({"do": "hang", "for_s": 4.0})
+        wait_for_health(worker, "unhealthy")
+        wait_for_health(worker, "healthy")
+
+
+def test_it_starts_anew_as_its_policy_says(docker_engine: docker.DockerClient) -> None:
+    """Ended by itself with an exit code, the engine starts it again, and it begins a new run with whoever attaches."""
+    policy = {"restart_policy": {"Name": "on-failure", "MaximumRetryCount": 1}}
+    with contained(docker_engine, policy) as worker:
+        worker.run(1)
+        worker.attachment.send({"do": "exit", "code": 7})
+        worker.hear("end")
+        wait_for(lambda: restarts_count(worker) == 1 and is_up(worker))
+        worker.attach_again()
+        worker.attachment.send({"do": "clock", "id": 2})
+        worker.hear("clock")
+        worker.begin()
+        worker.run(2)
+        worker.attachment.send({"do": "exit", "code": 8})
+
+        assert worker.exit_code() == 8
+        assert [1, 2] == [row[0] for row in worker.rows()]
+
+
+def test_docker_stop_kills_it_while_it_hangs(docker_engine: docker.DockerClient) -> None:
+    """Deaf to SIGTERM, it lives until the grace is over."""
+    with contained(docker_engine) as worker:
+        worker.attachment.send({"do": "hang", "for_s": 60.0})
+        docker_engine.api.stop(worker.container_id, timeout=1)
+
+        assert worker.exit_code() == 137
+
+
+def test_docker_stop_ends_it_while_it_starts_slowly(docker_engine: docker.DockerClient) -> None:
+    """Asleep before it is ready it hears SIGTERM, although PID 1 has no default signal handlers."""
+    with contained(docker_engine, environment={"TONNAGE_START_DELAY_S": "1"}) as worker:
+        docker_engine.api.stop(worker.container_id, timeout=15)
+        docker_engine.api.start(worker.container_id)
+        time.sleep(0.5)
+        docker_engine.api.stop(worker.container_id, timeout=15)
+
+        assert worker.exit_code() == 0
+
+
+def restarts_count(worker: Contained) -> int:
+    """How often the engine has started it anew."""
+    return int(worker.client.api.inspect_container(worker.container_id)["RestartCount"])
+
+
+def is_up(worker: Contained) -> bool:
+    """Whether it runs; during a back-off the engine says that it is running and restarting at once."""
+    state = worker.state()
+    return bool(state["Running"] and not state["Restarting"])
+
+
+def wait_for_health(worker: Contained, health: str) -> None:
+    """Wait until the engine says that it is in this state."""
+    wait_for(lambda: worker.state()["Health"]["Status"] == health)
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    until_s = time.monotonic() + ANSWER_S_MAX
+    while not condition():
+        assert time.monotonic() < until_s
+        time.sleep(0.05)

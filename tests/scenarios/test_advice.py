@@ -225,6 +225,153 @@ WARNED = [
 ]
 
 
+LIFE = [
+    (
+        "mem_limit: 1g",
+        "mem_limit: 1g, tmpfs: '/a:size=1020m'",
+        [
+            (
+                "containers.box: its tmpfs may hold 1020m and its processes about 10.13m, both charged to "
+                "mem_limit, 1g: "
+                "the kernel kills before the disk is full."
+            ),
+        ],
+    ),
+    ("mem_limit: 1g", "mem_limit: 1g, tmpfs: '/a:size=900m'", []),
+    (
+        "mem_limit: 1g",
+        "mem_limit: 1g, tmpfs: /a",
+        [
+            (
+                "containers.box: its tmpfs may hold 4g and its processes about 10.13m, both charged to mem_limit, 1g: "
+                "the kernel kills before the disk is full."
+            ),
+        ],
+    ),
+    (
+        "box: {cpus: 2, mem_limit: 1g}",
+        "box: {cpus: 2}\n  job: {image: x, mem_limit: 64m, tmpfs: '/a:size=64m'}",
+        [],
+    ),
+    (
+        "duration: 60s",
+        "duration: 60s\nfaults: [{crash: box, at: 1s, every: 5s}, {crash: box, at: 1s, every: 20s}]",
+        ["containers.box: it crashes again and again, and without a restart policy only the first crash strikes."],
+    ),
+    (
+        "mem_limit: 1g}",
+        "mem_limit: 1g, restart: on-failure:3}\nfaults: [{crash: box, at: 1s, every: 5s}]",
+        [
+            (
+                "containers.box: it crashes every 5s or so: restart: on-failure starts it anew after 100ms, "
+                "doubling to "
+                "1m unless it was up for 10s, 3 times at most."
+            ),
+        ],
+    ),
+    ("mem_limit: 1g}", "mem_limit: 1g, restart: always}\nfaults: [{crash: box, at: 1s, every: 10s}]", []),
+    ("mem_limit: 1g}", "mem_limit: 1g}\nfaults: [{crash: box, at: 1s}, {kill: box, at: 1s}]", []),
+    (
+        "mem_limit: 1g}",
+        "mem_limit: 1g, restart: always}\nfaults: [{kill: box, at: 1s, every: 10s}, {kill: box, at: 2s, every: 10s}]",
+        [
+            (
+                "containers.box: it is killed again and again, and no restart policy follows a docker kill: only the "
+                "first strikes."
+            ),
+        ],
+    ),
+    (
+        "mem_limit: 1g}",
+        (
+            "mem_limit: 1g, depends_on: {db: {condition: service_healthy}, c: {condition: service_healthy}}}\n"
+            "  db: {image: x, healthcheck: {test: x}}\n  c: {image: x, healthcheck: {test: x, interval: 10s}}"
+        ),
+        ["containers.box: it waits for db to be healthy, whose first probe comes 30s after its start: 30s or more."],
+    ),
+    (
+        "mem_limit: 1g}",
+        (
+            "mem_limit: 1g, depends_on: {db: {condition: service_healthy}}}\n"
+            "  db: {image: x, healthcheck: {test: x, interval: 2s}}"
+        ),
+        [],
+    ),
+    (
+        "    count: 4",
+        "    process: main\n    count: 120",
+        [
+            (
+                "containers.box: agents ask for 7.5 CPUs of 2 on average: the quota is the bottleneck, and steps take "
+                "longer until the demand fits."
+            ),
+            (
+                "containers.box: agents hold about 78.81m on average but 1.176g when all are at their largest, and "
+                "mem_limit is 1g: expect OOM kills now and then."
+            ),
+            (
+                "agents.worker: they share the container's first process, so one OOM kill ends the whole container; "
+                "restart: always starts it anew after 100ms, doubling to 1m unless it was up for 10s."
+            ),
+        ],
+    ),
+    (
+        "duration: 60s",
+        (
+            "duration: 60s\ngoals:\n  a: {metric: restart_count, max: 3}\n  b: {metric: disk_full_count, max: 3}\n"
+            "  c: {metric: unhealthy_count, max: 3}"
+        ),
+        [
+            (
+                "goals.a: restart_count is not measured here, because no container it covers has a restart policy or a "
+                "host that is struck; the goal cannot be met."
+            ),
+            (
+                "goals.b: disk_full_count is not measured here, because no container it covers has a tmpfs; the goal "
+                "cannot be met."
+            ),
+            (
+                "goals.c: unhealthy_count is not measured here, because no container it covers has a healthcheck; the "
+                "goal cannot be met."
+            ),
+        ],
+    ),
+    (
+        "mem_limit: 1g}",
+        (
+            "mem_limit: 1g, tmpfs: '/a:size=1m', healthcheck: {}}\nfaults: [{lose_host: local, at: 1s}]\ngoals:\n"
+            "  a: {metric: recovery_s, max: 3s}\n  b: {metric: disk_bytes_max, max: 3m}\n"
+            "  c: {metric: unhealthy_count, container: box, max: 3}"
+        ),
+        [],
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "warnings"), LIFE, ids=range(len(LIFE)))
+def test_what_a_containers_life_will_run_into_is_said(before: str, after: str, warnings: list[str]) -> None:
+    """As of demand, one sentence with its figures; what is well within its limits is not mentioned."""
+    text = CALM.replace(before, after)
+    if "always starts it" in str(warnings):
+        text = text.replace("mem_limit: 1g", "mem_limit: 1g, restart: always")
+
+    assert warnings == [str(advice) for advice in advise(load_text(text, "t"))]
+
+
+@pytest.mark.parametrize(("count", "warned"), [(30, False), (31, True)])
+def test_more_networks_than_addresses_are_warned_of(count: int, warned: bool) -> None:  # noqa: FBT001
+    """A stock engine has addresses for thirty."""
+    names = [f"n{number}" for number in range(count)]
+    text = CALM.replace("mem_limit: 1g}", f"mem_limit: 1g, networks: [{', '.join(names)}]}}")
+    story = load_text(f"{text}networks: {{{', '.join(f'{name}: {{}}' for name in names)}}}\n", "t")
+    expected = (
+        "hosts.local: its containers are in 31 networks and a stock engine has addresses for about 30: give it more "
+        "(default-address-pools), or starts are refused."
+    )
+
+    assert ([expected] if warned else []) == [str(advice) for advice in advise(story)]
+
+
 def test_a_calm_story_has_no_warnings() -> None:
     """All warnings below come from one change to a story that has none."""
     assert () == advise(load_text(CALM, "t"))

@@ -175,6 +175,39 @@ INCOHERENT = [
         't:19: live.scale.cpus is "1/4"; it must be a fraction that leaves whole cores; it leaves host left 0.5 of 2',
     ),
     (
+        "{compute: 20ms}]",
+        "{compute: 20ms}, {write: 1m}]",
+        (
+            't:12: agents.worker.steps.3.write is "1m"; it must be in a container with a tmpfs, such as tmpfs: '
+            "/scratch:size=50m"
+        ),
+    ),
+    (
+        "mem_limit: 256m}\n  two: {host: right, mem_limit: 64m}\nagents:\n  worker:\n    container: one\n    steps: [",
+        (
+            "tmpfs: '/a:size=1m'}\n  two: {host: right}\nagents:\n  worker:\n    container: one\n"
+            "    steps: [{write: {uniform: [2m, 3m]}}, "
+        ),
+        (
+            "t:12: agents.worker.steps.0.write is a mapping; it must be at most the 1m of /a, or nothing ever fits; "
+            "write for example 1m"
+        ),
+    ),
+    (
+        "one: {host: left, cpus: 1, mem_limit: 256m}",
+        "one: {host: left, image: redis}",
+        (
+            't:11: agents.worker.container is "one"; it must be a container without an image: a program of your '
+            "own runs "
+            "no agents"
+        ),
+    ),
+    (
+        "two: {host: right, mem_limit: 64m}",
+        "two: {host: right, tmpfs: '/a:size=4k'}\nlive: {scale: {memory: 1/2}}",
+        't:9: live.scale.memory is "1/2"; it must be larger: it leaves two a tmpfs of less than one page, 4k',
+    ),
+    (
         "{cpus: 4, memory: 8g}\ncontainers:\n  one: {host: left, cpus: 1,",
         "{cpus: 400, memory: 8g}\nlive: {scale: {cpus: 1/2}}\ncontainers:\n  one: {host: left, cpus: 0.011,",
         't:6: live.scale.cpus is "1/2"; it must be larger: it leaves one less than 0.01 cpus',

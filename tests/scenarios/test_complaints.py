@@ -54,7 +54,7 @@ live:
 """
 
 LAWS = "constant, uniform, exponential, lognormal, gamma, empirical"
-STAGES = "take, call, compute, hold, leak, release, sleep"
+STAGES = "take, call, compute, hold, leak, release, sleep, write, erase"
 
 # What is replaced by what, and the whole complaint about it.
 WRONG = [
@@ -77,7 +77,8 @@ WRONG = [
         "    zz: 1\n",
         (
             "s.yaml:9: containers.box.zz is not a key of the language; the keys here are host, cpus, mem_limit, "
-            "memswap_limit, cpu_shares, cpuset, pids_limit, stop_grace_period"
+            "memswap_limit, cpu_shares, cpuset, pids_limit, stop_grace_period, restart, healthcheck, depends_on, "
+            "networks, tmpfs, image, command, environment, volumes, user, cap_add, privileged, read_only"
         ),
     ),
     (
@@ -92,17 +93,17 @@ WRONG = [
     ),
     (
         "    mem_limit: 256m",
-        "    mem_limit: 256m\n    healthcheck:\n      test: x",
+        "    mem_limit: 256m\n    ports:\n      - 80:80",
         (
-            "s.yaml:11: containers.box.healthcheck is reserved for a coming version of Tonnage and cannot be used yet; "
+            "s.yaml:11: containers.box.ports is reserved for a coming version of Tonnage and cannot be used yet; "
             "remove it"
         ),
     ),
     (
         "      - release",
-        "      - write: 5m",
+        "      - gpu: 5m",
         (
-            "s.yaml:26: agents.worker.steps.4.write is reserved for a coming version of Tonnage and cannot be "
+            "s.yaml:26: agents.worker.steps.4.gpu is reserved for a coming version of Tonnage and cannot be "
             "used yet; "
             "remove it"
         ),

@@ -12,6 +12,7 @@ import pytest
 import scenarios
 from scenarios import Loaded, ScenarioError, Story, load, load_text
 from scenarios.errors import MalformedStoryError, StoryNotFoundError, UnreadableStoryError
+from scenarios.load import library_names
 
 SMALL = """\
 purpose: One agent computes.
@@ -21,7 +22,7 @@ containers: {box: {}}
 agents: {worker: {think: 100ms, steps: [{compute: 20ms}]}}
 """
 
-LIBRARY = "the library has agent-ecology, cpu-quota-bursts, cpu-weights, memory-oom"
+LIBRARY = f"the library has {', '.join(library_names())}"
 
 
 @pytest.fixture(name="folder")

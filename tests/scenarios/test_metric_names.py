@@ -47,3 +47,18 @@ def test_a_negative_bound_is_refused() -> None:
     """No metric can be below zero."""
     with pytest.raises(BadValueError, match="it must be 0 or more"):
         read_bound(METRICS["completion_ratio"], -0.5)
+
+
+def test_what_a_metric_needs_is_said_of_those_that_not_every_story_has() -> None:
+    """A metric of restarts, disks or health checks means nothing where there are none."""
+    needs = {
+        name: metric.needs for name, metric in METRICS.items() if metric.needs in {"restart", "tmpfs", "healthcheck"}
+    }
+
+    assert {
+        "restart_count": "restart",
+        "recovery_s": "restart",
+        "disk_bytes_max": "tmpfs",
+        "disk_full_count": "tmpfs",
+        "unhealthy_count": "healthcheck",
+    } == needs

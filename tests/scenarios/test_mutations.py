@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,9 +18,10 @@ from scenarios.scale import changed_ratios, shrink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-TEXTS = [entry.path.read_text(encoding="utf-8") for entry in library()]
+# Every other example is of a container's life and faults, whatever the library has of them.
+LIFE = Path(__file__).with_name("life.yaml").read_text(encoding="utf-8")
+TEXTS = [text for entry in library() for text in (entry.path.read_text(encoding="utf-8"), LIFE)]
 TREES = [yaml.safe_load(text) for text in TEXTS]
 
 HOSTILE: list[Any] = [
@@ -193,12 +195,17 @@ def test_set_options_are_judged(steps: list[str], value: str) -> None:
     assert str(attempt(lambda: load_text(TEXTS[0], "t", sets=options))).isprintable()
 
 
-@pytest.mark.parametrize("path", [path for path in places(TREES[0]) if len(path) in {2, 5}], ids=str)
-def test_every_place_is_judged_with_a_value_of_every_type(path: tuple[Any, ...]) -> None:
+# How deep the keys are that matter: limits and stages in the library's story, a container's life in the other.
+DEPTHS = ((TREES[0], {2, 5}), (TREES[1], {3}))
+PLACES = [(tree, path) for tree, depths in DEPTHS for path in places(tree) if len(path) in depths]
+
+
+@pytest.mark.parametrize(("original", "path"), PLACES, ids=[".".join(map(str, path)) for _, path in PLACES])
+def test_every_place_is_judged_with_a_value_of_every_type(original: object, path: tuple[Any, ...]) -> None:
     """One after the other, so that no place is left to chance."""
     values: tuple[Any, ...] = (None, True, -1, 1e308, "\x1b[2J", [[]], {"a": 1})
     for value in values:
-        tree = copy.deepcopy(TREES[0])
+        tree: Any = copy.deepcopy(original)
         holder: Any = tree
         for step in path[:-1]:
             holder = holder[step]

@@ -176,6 +176,71 @@ def test_every_library_story_shrinks_to_what_docker_takes(name: str) -> None:
     assert all((container.memory_bytes_limit or 6 * MIB) >= 6 * MIB for container in small.containers)
 
 
+# What has a life: containers that restart, write and fail.
+
+
+@pytest.fixture(name="alive")
+def _alive(life_text: str) -> Story:
+    """Every key of a container's life and every fault, to be halved in memory and cpus and run in a tenth."""
+    return load_text(life_text, "life")
+
+
+def test_a_containers_life_shrinks_only_where_it_is_the_storys(alive: Story) -> None:
+    """Its file systems and its own program's delay do; the engine's intervals, restarts and grace do not."""
+    before, after = alive.container("worker"), shrink(alive).container("worker")
+
+    assert (told.Tmpfs("/scratch", 32 * MIB), told.Tmpfs("/run", None)) == after.tmpfs
+    assert pytest.approx(0.3) == after.start_delay_s
+    assert (before.health, before.restart, before.stop_grace_s) == (after.health, after.restart, after.stop_grace_s)
+    assert (before.dependencies, before.networks) == (after.dependencies, after.networks)
+    assert (alive.networks, alive.container("store").foreign) == (
+        shrink(alive).networks,
+        shrink(alive).container("store").foreign,
+    )
+
+
+def test_writes_shrink_by_memory(alive: Story) -> None:
+    """With the file system they go to; erasing stays."""
+    stages = shrink(alive).agents[0].stages
+
+    assert (told.Write(Law("uniform", (0.5 * MIB, 1.0 * MIB))), told.Erase()) == (stages[0], stages[2])
+
+
+def test_faults_shrink_with_what_they_strike(alive: Story) -> None:
+    """Times, hangs, leaks and lateness by time, sizes by memory, quotas by cpus; an engine is away as long as ever."""
+
+    def at(first_s: float) -> told.When:
+        return told.When(Law("constant", (first_s * 0.1,)), None)
+
+    faults = shrink(alive).faults
+    crash = faults[1]
+
+    assert isinstance(crash, told.CrashContainer)
+    assert Law("exponential", (2.0,)) == crash.when.every_s
+    assert (
+        told.KillContainer(at(1.0), "plain"),
+        told.HangContainer(at(3.0), "worker", 0.5),
+        told.KillAgent(at(4.0), "writer"),
+        told.LeakMemory(at(5.0), "worker", 32 * MIB, 1.0),
+        told.FillDisk(at(6.0), "worker"),
+        told.ChangeLimits(at(7.0), "worker", 0.25, 64 * MIB),
+        told.ChangeLimits(at(8.0), "plain", 1.0, None),
+        told.StrikeHost(at(9.0), "left", "stop", 5.0),
+        told.StrikeHost(at(20.0), "left", "crash", 6.0),
+        told.StrikeHost(at(50.0), "right", "loss", None),
+        told.StrikeHost(at(60.0), "left", "loss", 7.0),
+        told.RudeNotices(Law("constant", (0.2,)), 1.0, 0.1, 0.2, 0.3),
+    ) == (faults[0], *faults[3:])
+
+
+def test_what_the_engine_does_in_its_own_time_changes_in_proportion(alive: Story) -> None:
+    """Fewer health checks in a shorter run, and more of it without an engine."""
+    changed = {ratio.name: (ratio.full, ratio.shrunk) for ratio in changed_ratios(alive, shrink(alive))}
+
+    assert (20.0, 2.0) == changed["worker: health checks per run"]
+    assert (0.05, 0.5) == changed["fault 9 (left): time its engine is away per run"]
+
+
 FULL = load_text(TEXT, "every-kind")
 RATIOS = st.sampled_from([1.0, 0.5, 0.25, 0.1, 1 / 3, 1 / 16])
 

@@ -6,11 +6,13 @@ import json
 from typing import Any
 
 import pytest
-import yaml
 
 from scenarios import library
-from scenarios.schema import Container, Scenario
+from scenarios.agent_schema import Stage
+from scenarios.container_schema import Container, Dependency, HealthCheck, Network
+from scenarios.schema import Scenario
 from scenarios.schema_file import SCHEMA_FILE, schema_text
+from scenarios.yaml_tree import read_tree
 
 SCHEMA: dict[str, Any] = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
 
@@ -41,14 +43,16 @@ def test_reserved_keys_are_marked_as_never_valid(key: str) -> None:
 
 def test_reserved_keys_are_not_keys_of_the_language() -> None:
     """A key is either built or reserved."""
-    assert set() == set(Scenario.reserved) & set(Scenario.model_fields)
-    assert set() == set(Container.reserved) & set(Container.model_fields)
+    models = (Scenario, Container, HealthCheck, Dependency, Network, Stage)
+
+    assert [] == [model for model in models if set(model.reserved) & set(model.model_fields)]
 
 
-def test_the_library_is_valid_under_the_schema() -> None:
+def test_the_library_is_valid_under_the_schema(life_text: str) -> None:
     """An editor must not complain about what the loader takes."""
     jsonschema = pytest.importorskip("jsonschema")
     validator = jsonschema.Draft202012Validator(SCHEMA)
-    texts = [entry.path.read_text(encoding="utf-8") for entry in library()]
+    texts = [life_text, *(entry.path.read_text(encoding="utf-8") for entry in library())]
+    values = [read_tree(text, "t").value for text in texts]
 
-    assert [] == [error.message for text in texts for error in validator.iter_errors(yaml.safe_load(text))]
+    assert [] == [error.message for value in values for error in validator.iter_errors(value)]

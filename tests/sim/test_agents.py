@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from scenarios import story as told
-from sim.agents import Agent, Shared
-from sim.machine import Compute, Finished, Hold, Lost, Machine, Program, Refused, Release, Sleep, Work
+from sim.agents import ASK_AGAIN_S, Agent, Shared
+from sim.machine import (
+    Compute,
+    Died,
+    Erase,
+    Finished,
+    Hold,
+    Lost,
+    Machine,
+    Program,
+    Refused,
+    Release,
+    Restarted,
+    Sample,
+    Sleep,
+    Work,
+    Write,
+)
 from sim.policies.provider import LlmProvider
 from sim.policies.rate_limit import Limiter
+from sim.presence import Presence
 from sim.record import Recorder
 
 if TYPE_CHECKING:
@@ -20,7 +38,7 @@ if TYPE_CHECKING:
 
     import simpy
 
-    Told = Finished | Lost | Refused
+    from sim.machine import Notice
 
 
 def constant(value: float) -> told.Law:
@@ -68,22 +86,35 @@ def story(
     )
 
 
+GONE = Refused("a", "no container of that name is up")
+
+
 class Obedient:
     """A machine whose programs take exactly as long as their sleeping and computing; it keeps what it was given.
 
-    `troubles` are answers by the number of the submission, given half a second after it.
+    `troubles` are answers by the number of the submission, given half a second after it. From the first to the second
+    time of `gone_s` its container is not there, and everything is refused at once.
     """
 
-    def __init__(self, env: simpy.Environment, troubles: Mapping[int, Lost | Refused] | None = None) -> None:
+    def __init__(
+        self,
+        env: simpy.Environment,
+        troubles: Mapping[int, Lost | Refused] | None = None,
+        gone_s: tuple[float, float] = (-1.0, -1.0),
+    ) -> None:
         """Have been given nothing."""
         self.submitted: list[tuple[float, Program]] = []
+        self.asked_s: list[float] = []
         self._env = env
         self._troubles = troubles or {}
+        self._gone_s = gone_s
 
     def submit(self, name: str, program: Program) -> simpy.Event:
         """Run a program, or tell of the trouble planned for it."""
         trouble = self._troubles.get(len(self.submitted))
         self.submitted.append((self._env.now, program))
+        if self._is_gone:
+            return self._env.event().succeed(GONE)
         if trouble is not None:
             return self._env.timeout(0.5, trouble)
         at_s, count = self._env.now, 0
@@ -93,6 +124,17 @@ class Obedient:
                 break
             at_s, count = max(at_s, due_s) + sum(_takes_s(work) for work in step.work), count + 1
         return self._env.timeout(at_s - self._env.now, Finished(program.agent, count, at_s))
+
+    def sample(self, name: str) -> simpy.Event:
+        """Read counters, which are all zero."""
+        self.asked_s.append(self._env.now)
+        if self._is_gone:
+            return self._env.event().succeed(GONE)
+        return self._env.timeout(0.0, Sample(name, self._env.now, 0.0, 0, 0, 0.0, 0, 0, 0, 0))
+
+    @property
+    def _is_gone(self) -> bool:
+        return self._gone_s[0] <= self._env.now < self._gone_s[1]
 
     @property
     def times_s(self) -> list[float]:
@@ -138,11 +180,23 @@ def lived(
     until_s: float = 10.0,
     number: int = 0,
     troubles: Mapping[int, Lost | Refused] | None = None,
+    gone_s: tuple[float, float] = (-1.0, -1.0),
+    notices: tuple[Notice, ...] = (),
+    up: bool = True,
 ) -> Life:
-    """An agent's whole life, from zero to `until_s`."""
-    machine, recorder = Obedient(env, troubles), Recorder(None)
+    """An agent's whole life, from now to `until_s`, in a container that is up; notices are heard at their times."""
+    machine, recorder, presence = Obedient(env, troubles, gone_s), Recorder(None), Presence(env, ("a",))
+    if up:
+        presence.came_up("a", env.now)
+
+    def tell() -> simpy.events.ProcessGenerator:
+        for notice in notices:
+            yield env.timeout(notice.noticed_s - env.now)
+            presence.hear(notice)
+
+    env.process(tell())
     limiters = {spec.name: Limiter(env, spec) for spec in one.rate_limits}
-    shared = Shared(limiters, {spec.name: LlmProvider(env, spec) for spec in one.providers}, until_s)
+    shared = Shared(limiters, {spec.name: LlmProvider(env, spec) for spec in one.providers}, presence, until_s)
     agent = Agent(env, one, one.agents[0], number, cast("Machine", machine), shared)
     env.run(until=env.process(agent.live(recorder)))
     return Life(agent, machine, recorder, shared)
@@ -189,8 +243,9 @@ def test_threads_shorten_the_least_time_of_a_step(env: simpy.Environment) -> Non
         ((HOLD, told.Release(), COMPUTE), (Hold(1000, leak=False), Release(), Compute(0.5, 1), Release())),
         ((told.Leak(constant(1000)), COMPUTE), (Hold(1000, leak=True), Compute(0.5, 1))),
         ((told.Sleep(constant(2.0)), COMPUTE), (Sleep(2.0), Compute(0.5, 1))),
+        ((told.Write(constant(700)), COMPUTE, told.Erase()), (Write(700), Compute(0.5, 1), Erase())),
     ],
-    ids=["held", "released last", "released early", "leaked", "slept"],
+    ids=["held", "released last", "released early", "leaked", "slept", "written"],
 )
 def test_what_a_step_holds_is_given_back_at_its_end(
     env: simpy.Environment, stages: tuple[told.Stage, ...], work: tuple[Work, ...]
@@ -243,26 +298,171 @@ def test_a_killed_agent_starts_anew_after_its_delay(env: simpy.Environment) -> N
     assert ([0.25], True) == (life.events("lost"), life.agent.up)
 
 
-@pytest.mark.parametrize(
-    ("cause", "on_kill"), [("oom", "stop"), ("killed", "stop"), ("container", "stop"), ("container", "restart")]
-)
-def test_who_does_not_come_back_is_gone(
-    env: simpy.Environment, cause: Literal["oom", "killed", "container"], on_kill: Literal["restart", "stop"]
-) -> None:
-    """An agent that is to stop on a kill, or whose container went, submits nothing more."""
+@pytest.mark.parametrize("cause", ["oom", "killed"])
+def test_who_is_to_stop_on_a_kill_is_gone(env: simpy.Environment, cause: Literal["oom", "killed"]) -> None:
+    """An agent that is to stop on a kill submits nothing more, asks nothing, and its life is over."""
     lost = Lost("w/0", 0, cause, 0.25)
-    life = lived(env, story(group(COMPUTE, on_kill=on_kill)), troubles={0: lost})
+    life = lived(env, story(group(COMPUTE, on_kill="stop")), troubles={0: lost})
+
+    assert (1, False, 0.5) == (len(life.machine.submitted), life.agent.up, env.now)
+    assert ([cause], []) == (life.recorder.tables["events"]["detail"], life.machine.asked_s)
+
+
+@pytest.mark.parametrize("on_kill", ["restart", "stop"])
+def test_who_lost_its_container_for_good_submits_nothing_more(
+    env: simpy.Environment, on_kill: Literal["restart", "stop"]
+) -> None:
+    """An agent whose container went waits to the end, asks now and then, and hands nothing to what is not there."""
+    lost = Lost("w/0", 0, "container", 0.25)
+    life = lived(env, story(group(COMPUTE, on_kill=on_kill)), until_s=18.0, troubles={0: lost}, gone_s=(0.25, 99.0))
+
+    assert (1, False, 18.0) == (len(life.machine.submitted), life.agent.up, env.now)
+    assert ["container"] == life.recorder.tables["events"]["detail"]
+    assert all(earlier + ASK_AGAIN_S <= later for earlier, later in itertools.pairwise(life.machine.asked_s))
+    assert 3 == len(life.machine.asked_s)
+
+
+def test_a_refused_agent_hands_nothing_more_to_what_is_not_there(env: simpy.Environment) -> None:
+    """A refusal says that the container is gone, though nobody noticed its death; it is written down once."""
+    life = lived(env, story(group(COMPUTE)), until_s=18.0, gone_s=(0.0, 99.0))
 
     assert (1, False) == (len(life.machine.submitted), life.agent.up)
-    assert [cause] == life.recorder.tables["events"]["detail"]
+    assert [0.0] == life.events("refused")
+    assert [GONE.reason] == life.recorder.tables["events"]["detail"]
 
 
-def test_a_refused_agent_is_gone(env: simpy.Environment) -> None:
-    """Where no container is up there is nothing to try again."""
-    life = lived(env, story(group(COMPUTE)), troubles={0: Refused("a", "no container of that name is up")})
+@pytest.mark.parametrize("stages", [(COMPUTE,), (TAKE, COMPUTE)], ids=["alone", "with tokens"])
+def test_an_agent_of_a_container_that_never_came_up_begins_nothing(
+    env: simpy.Environment, stages: tuple[told.Stage, ...]
+) -> None:
+    """It takes no tokens and submits nothing, and no refusal of its own is written down."""
+    life = lived(env, story(group(*stages), (BUCKET,)), until_s=18.0, gone_s=(0.0, 99.0), up=False)
 
-    assert (1, False) == (len(life.machine.submitted), life.agent.up)
-    assert [0.5] == life.events("refused")
+    assert ([], False, 18.0) == (life.machine.submitted, life.agent.up, env.now)
+    assert 0 == life.shared.limiters["b"].tally.granted_tokens
+    assert [] == life.recorder.tables["events"]["what"]
+
+
+# Containers that come back.
+
+DEATH = Died("a", "exited", 1, 2.0, 2.0)
+RETURN = Restarted("a", 1, 4.0, 4.5, 4.5)
+
+
+def test_an_agent_goes_on_when_its_container_is_back(env: simpy.Environment) -> None:
+    """Its step 4 was lost at 2 s; a thought after the return at 4.5 s it goes on with step 5."""
+    lost = Lost("w/0", 4, "container", 2.0)
+    life = lived(env, story(group(COMPUTE, think_s=1.0)), troubles={0: lost}, notices=(DEATH, RETURN))
+    second = life.machine.submitted[1][1].steps[0]
+
+    assert (4.5, 5, 5.5) == (life.machine.times_s[1], second.index, second.due_s)
+    assert ([2.0], []) == (life.events("lost"), life.events("refused"))
+    assert ([], True) == (life.machine.asked_s, life.agent.up)
+
+
+def test_the_delay_after_a_kill_is_kept_after_a_quick_return(env: simpy.Environment) -> None:
+    """Lost at 2 s with 2 s of delay, an agent whose container is back at 2.5 s is free at 4 s."""
+    lost = Lost("w/0", 4, "container", 2.0)
+    quick = Restarted("a", 1, 2.1, 2.5, 2.5)
+    life = lived(env, story(group(COMPUTE)), troubles={0: lost}, notices=(DEATH, quick))
+
+    assert 4.0 == life.machine.submitted[1][1].steps[0].due_s
+
+
+def test_a_return_that_is_heard_of_before_the_loss_is_not_missed(env: simpy.Environment) -> None:
+    """Told at 0.5 s of a loss at 0.25 s, after the return at 0.4 s, it goes on when its two seconds are over."""
+    lost = Lost("w/0", 0, "container", 0.25)
+    back = Restarted("a", 1, 0.3, 0.4, 0.4)
+    life = lived(env, story(group(COMPUTE)), troubles={0: lost}, notices=(back,))
+
+    assert ([0.0, 2.25], []) == (life.machine.times_s[:2], life.machine.asked_s)
+    assert 1 == life.machine.submitted[1][1].steps[0].index
+
+
+def test_a_return_nobody_told_of_is_asked_for(env: simpy.Environment) -> None:
+    """Where the notice was lost the agent asks five seconds later, is answered, and goes on with the next step."""
+    lost = Lost("w/0", 0, "container", 0.25)
+    life = lived(env, story(group(COMPUTE)), until_s=20.0, troubles={0: lost}, gone_s=(0.25, 3.0), notices=(DEATH,))
+
+    assert [0.5 + ASK_AGAIN_S] == life.machine.asked_s
+    assert [0.0, 0.5 + ASK_AGAIN_S] == life.machine.times_s[:2]
+    assert 1 == life.machine.submitted[1][1].steps[0].index
+    assert ["a"] == life.shared.presence.up
+
+
+def test_asking_goes_on_until_there_is_an_answer(env: simpy.Environment) -> None:
+    """Gone for twelve seconds and never told of, the container is asked after three times and then worked in."""
+    lost = Lost("w/0", 0, "container", 0.25)
+    life = lived(env, story(group(COMPUTE)), until_s=20.0, troubles={0: lost}, gone_s=(0.25, 12.0))
+
+    assert [0.5 + number * ASK_AGAIN_S for number in (1, 2, 3)] == life.machine.asked_s
+    assert 0.5 + 3 * ASK_AGAIN_S == life.machine.times_s[1]
+
+
+def test_a_question_that_is_not_answered_is_given_up(env: simpy.Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that never answers holds nobody: the return, when it is told, is worked in."""
+    monkeypatch.setattr(Obedient, "sample", lambda self, name: env.event())
+    lost = Lost("w/0", 0, "container", 0.25)
+    back = Restarted("a", 1, 6.0, 6.5, 6.5)
+    life = lived(env, story(group(COMPUTE)), until_s=20.0, troubles={0: lost}, notices=(back,))
+
+    assert [0.0, 0.5 + 2 * ASK_AGAIN_S] == life.machine.times_s[:2]
+
+
+def test_nothing_is_taken_for_a_container_that_is_gone(env: simpy.Environment) -> None:
+    """A container that goes while its agent thinks costs no tokens; the step it thought of is taken up when it is back.
+
+    Thinking from 0 to 3 s, the agent finds it gone since 2 s, hears at 4.5 s of its return, and thinks anew.
+    """
+    one = story(group(TAKE, COMPUTE, think_s=3.0), (BUCKET,))
+    life = lived(env, one, until_s=8.0, gone_s=(2.0, 4.5), notices=(DEATH, RETURN))
+
+    assert ([7.5], [0]) == (life.machine.times_s, life.machine.indices)
+    assert 150.0 == life.shared.limiters["b"].tally.granted_tokens
+    assert [] == life.recorder.tables["events"]["what"]
+
+
+def test_a_death_that_is_known_makes_no_refusal(env: simpy.Environment) -> None:
+    """A container that goes while its agent waits for tokens refuses what they were for: the same step comes again."""
+    empty = dataclasses.replace(BUCKET, level_tokens=-30.0)
+    life = lived(env, story(group(TAKE, COMPUTE), (empty,)), gone_s=(2.0, 4.5), notices=(DEATH, RETURN))
+
+    assert (3.0, [0, 0]) == (life.machine.times_s[0], life.machine.indices)
+    assert [] == life.recorder.tables["events"]["what"]
+
+
+def test_a_failed_step_does_not_come_again(env: simpy.Environment) -> None:
+    """Step 1 fails at 4 s in a container that is gone; what it held went with it, and step 2 is next."""
+    back = Restarted("a", 1, 5.0, 5.5, 5.5)
+    one = story(group(HOLD, CALL), provider=PROVIDER)
+    life = lived(env, one, until_s=6.0, gone_s=(3.5, 5.5), notices=(back,))
+
+    assert [4.0] == life.events("step_failed")[:1]
+    assert [0, 0, 1, 1, 2] == life.machine.indices[:5]
+
+
+def test_waiting_for_a_container_costs_no_tokens(env: simpy.Environment) -> None:
+    """However often it asks, an agent takes nothing until its container is back."""
+    generous = dataclasses.replace(BUCKET, rate_tokens_per_s=1e6, capacity_tokens=1e6, level_tokens=1e6)
+    life = lived(env, story(group(TAKE, COMPUTE), (generous,)), until_s=30.0, gone_s=(0.5, 99.0))
+
+    assert 300.0 == life.shared.limiters["b"].tally.granted_tokens
+    assert [0.0, 0.5] == life.machine.times_s
+
+
+def test_a_step_whose_first_part_died_with_its_container_is_lost(env: simpy.Environment) -> None:
+    """Half a second of work was done when the container went at 0.6 s; what tokens at 1 s were for is refused.
+
+    That loses the step: when the container is back the agent begins another, and no refusal is written down beside it.
+    """
+    stages = (HOLD, COMPUTE, TAKE, COMPUTE)
+    empty = dataclasses.replace(BUCKET, level_tokens=-10.0)
+    back = Restarted("a", 1, 3.0, 3.5, 3.5)
+    life = lived(env, story(group(*stages), (empty,)), until_s=4.0, gone_s=(0.6, 3.5), notices=(back,))
+
+    assert ([0.0, 1.0, 3.5], [0, 0, 1]) == (life.machine.times_s[:3], life.machine.indices[:3])
+    assert ([1.0], []) == (life.events("lost"), life.events("refused"))
+    assert ["container"] == life.recorder.tables["events"]["detail"]
 
 
 # Shared decisions: tokens.

@@ -20,6 +20,7 @@ from scenarios.story import (
     LiveScale,
     RateLimit,
     RollingWindow,
+    RudeNotices,
     Stage,
     Story,
     Take,
@@ -211,16 +212,55 @@ def test_counters_must_not_fall(counter: str) -> None:
 
 def test_counters_begin_anew_with_a_new_start() -> None:
     """A container that died and was started again counts from zero."""
+    events = events_of((10.2, "died", None), (10.3, "started", None))
+    tables = tables_of(samples=begun_anew(), events=events)
+
+    assert broken(tables) == {}
+    assert "counters never fall" in broken(replace(tables, events={}))
+
+
+def begun_anew() -> Columns:
+    """Samples of a container whose counters begin anew at 10.5 s."""
     samples = samples_of()
     for row in range(21, 41):
         samples["cpu_s"][row] -= 2.0
         samples["periods_count"][row] -= 100
         samples["throttled_periods_count"][row] -= 20
-    events = events_of((10.2, "died", None), (10.3, "started", None))
-    tables = tables_of(samples=samples, events=events)
+    return samples
+
+
+def test_counters_begin_anew_with_a_restart() -> None:
+    """A restart begins a new life, though the death before it was never told of."""
+    tables = tables_of(samples=begun_anew(), events=events_of((10.3, "restarted", None)))
 
     assert broken(tables) == {}
-    assert "counters never fall" in broken(replace(tables, events={}))
+
+
+@pytest.mark.parametrize(("lost_ratio", "ok"), [(0.1, True), (0.0, False)])
+def test_a_new_life_goes_untold_only_where_notices_are_lost(lost_ratio: float, ok: bool) -> None:  # noqa: FBT001 - A parametrised expectation.
+    """A fall without any event is a life nobody told of, if the story keeps notices back; else it was misread."""
+    rude = RudeNotices(Law("constant", (0.0,)), 0.0, 0.0, 0.0, lost_ratio)
+    story = replace(story_of(), faults=(rude,))
+
+    assert ("counters never fall" not in broken(tables_of(story=story, samples=begun_anew()))) is ok
+
+
+def test_each_life_has_its_own_quota() -> None:
+    """A life that used more than its quota is seen, however little the one before used."""
+    samples = begun_anew()
+    for row in range(21, 41):
+        samples["cpu_s"][row] = 0.5 * 0.5 * 1.1 * (row - 20)
+    tables = tables_of(samples=samples, events=events_of((10.2, "died", None), (10.3, "restarted", None)))
+
+    assert list(broken(tables)) == ["CPU stays within its quota"]
+
+
+@pytest.mark.parametrize("what", ["fault", "limited", "restarted"])
+def test_struck_loops_are_not_asked_for_littles_law(what: str) -> None:
+    """A container that was struck, limited or started anew has loops that are not the law's."""
+    steps = {name: column[::2] for name, column in steps_of().items()}
+
+    assert broken(tables_of(steps=steps, events=events_of((5.0, what, None)))) == {}
 
 
 def test_no_more_periods_are_throttled_than_there_are() -> None:

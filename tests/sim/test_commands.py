@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from sim.goals import GoalResult
 from sim.metrics import Metric
 from sim.record import Recorder
 from sim.run import Outcome
+from sim.worlds import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +49,10 @@ class Remembering:
         self.directories: list[Path | None] = []
         self._goals = goals
 
+    def hold(self, story: Story, say: Say) -> contextlib.AbstractContextManager[None]:
+        """Be anybody's."""
+        return contextlib.nullcontext()
+
     def run(self, story: Story, *, directory: Path | None, physics_seed: int, say: Say) -> Outcome:
         """Keep the story and the place of its record."""
         self.stories.append(story)
@@ -54,19 +60,42 @@ class Remembering:
         return Outcome(self.name, (), self._goals, (), Recorder(None), directory)
 
 
+class Stopped(Exception):
+    """Nothing is to be run."""
+
+
+class Refusing(Remembering):
+    """A world in which nothing runs."""
+
+    def hold(self, story: Story, say: Say) -> contextlib.AbstractContextManager[None]:
+        """Refuse."""
+        raise Stopped
+
+    def run(self, story: Story, *, directory: Path | None, physics_seed: int, say: Say) -> Outcome:
+        """Refuse."""
+        raise Stopped
+
+
 def goal(*, met: bool) -> GoalResult:
     """A goal's result."""
     return GoalResult("quick", "step_latency_s_p95", None, 0.1, "s", "at most 1.00 s", met=met)
 
 
-def typed(*arguments: str, sim: World | None = None, docker: World | None = None) -> int:
-    """Type a command; its exit code is returned, what the user did wrong is raised."""
+def typed(
+    *arguments: str, sim: World | None = None, docker: World | None = None, asked: list[Terms] | None = None
+) -> int:
+    """Type a command; its exit code is returned, what the user did wrong is raised; terms asked for go to `asked`."""
     app = typer.Typer()
-    made: dict[str, Callable[[], World]] = {
-        "sim": lambda: sim or Remembering("sim"),
-        "docker": lambda: docker or Remembering("docker"),
-    }
-    register(app, made)
+
+    def made(world: World | None, name: str) -> Callable[[Terms], World]:
+        def on(terms: Terms) -> World:
+            if asked is not None:
+                asked.append(terms)
+            return world or Remembering(name)
+
+        return on
+
+    register(app, {"sim": made(sim, "sim"), "docker": made(docker, "docker")})
     return int(app([*arguments], standalone_mode=False) or 0)
 
 
@@ -116,7 +145,7 @@ def test_a_set_needs_a_path_and_a_value(text: str) -> None:
 def test_a_real_engine_gets_the_shrunk_story(on: str, more: tuple[str, ...], shrunk: bool) -> None:  # noqa: FBT001
     """Live mode always shrinks as the story says; the simulation only where it is asked to."""
     world = Remembering(on)
-    typed("run", SHRINKING, "--on", on, *more, **{on: world})
+    typed("run", SHRINKING, "--on", on, *more, sim=world, docker=world)
     whole = load(SHRINKING).story
 
     assert whole != shrink(whole)
@@ -126,9 +155,30 @@ def test_a_real_engine_gets_the_shrunk_story(on: str, more: tuple[str, ...], shr
 def test_only_the_world_that_is_asked_for_is_made() -> None:
     """Simulating must not look for an engine."""
     worlds = {"sim": Remembering("sim"), "docker": Remembering("docker")}
-    typed("run", "cpu-quota-bursts", **worlds)
+    typed("run", "cpu-quota-bursts", sim=worlds["sim"], docker=worlds["docker"])
 
     assert (1, 0) == (len(worlds["sim"].stories), len(worlds["docker"].stories))
+
+
+@pytest.mark.parametrize("command", ["run", "validate"])
+def test_what_a_story_may_use_is_said_on_the_command_line(command: str) -> None:
+    """`--allow` takes words with commas between, `--private-engine` is a flag, and neither is on by itself."""
+    asked: list[Terms] = []
+    on = ("--on", "docker") if command == "run" else ()
+    for more in ((), ("--allow", "mounts,images", "--private-engine")):
+        with contextlib.suppress(Stopped):
+            typed(command, "cpu-quota-bursts", *on, *more, docker=Refusing("docker"), asked=asked)
+
+    assert [Terms(), Terms(frozenset({"images", "mounts"}), private_engine=True)] == asked
+
+
+def test_what_cannot_be_allowed_is_named() -> None:
+    """An unknown word is refused with those that are known, before any world is made."""
+    asked: list[Terms] = []
+    with pytest.raises(RequestError, match=r"^--allow root is not known; choose from images, mounts, privileges"):
+        typed("run", "cpu-quota-bursts", "--allow", "images,root", asked=asked)
+
+    assert [] == asked
 
 
 def test_a_record_lies_where_it_is_wanted_or_at_home(home: Path, tmp_path: Path) -> None:

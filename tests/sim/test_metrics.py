@@ -136,6 +136,104 @@ def test_the_order_of_rows_does_not_matter() -> None:
     assert in_time == {name: pytest.approx(value) for name, value in late.items()}
 
 
+# Containers that come and go.
+
+
+def lives(*events: tuple[float, str], **counters: tuple[float, ...]) -> Recorder:
+    """Samples each two seconds from 10 to 20 s with these counters, and events of the container."""
+    rows = [
+        at(10.0 + 2.0 * row, "a", **{name: values[row] for name, values in counters.items()})
+        for row in range(len(next(iter(counters.values()))))
+    ]
+    recorder = recorded(*rows, ends=())
+    for count, (at_s, what) in enumerate(events):
+        recorder.event(at_s, what, "a", None, f"{count}")
+    return recorder
+
+
+def returning(*names: str) -> told.Story:
+    """A story of containers that are started anew whenever they end."""
+    one = story(*names)
+    always = (dataclasses.replace(each, restart=told.RestartPolicy("always")) for each in one.containers)
+    return dataclasses.replace(one, containers=tuple(always))
+
+
+def test_counters_of_several_lives_are_added_up() -> None:
+    """From 3 to 5 s of CPU in one life, and 4 in the next: 6 s in ten are 0.6 cores; so with kills and throttling."""
+    recorder = lives(
+        (15.0, "died"),
+        (15.5, "restarted"),
+        cpu_s=(3.0, 4.0, 5.0, 1.0, 2.0, 4.0),
+        oom_kills_count=(7, 7, 8, 0, 2, 2),
+        periods_count=(100, 110, 120, 10, 20, 30),
+        throttled_periods_count=(50, 55, 60, 5, 5, 5),
+        throttled_s=(5.0, 5.5, 6.0, 0.5, 0.5, 0.5),
+    )
+    found = figures(story("a"), recorder)
+
+    assert pytest.approx(0.6) == found["cpu_cores_mean"]
+    assert 3.0 == found["oom_kill_count"]
+    assert pytest.approx(15 / 50) == found["throttled_period_ratio"]
+    assert pytest.approx(1.5) == found["throttled_s"]
+
+
+def test_a_life_that_nobody_told_of_is_seen_by_its_counters() -> None:
+    """Without any event, CPU time that falls is a new life and not time given back."""
+    told_of = lives((15.0, "died"), (15.5, "restarted"), cpu_s=(3.0, 4.0, 5.0, 1.0, 2.0, 4.0))
+    untold = lives(cpu_s=(3.0, 4.0, 5.0, 1.0, 2.0, 4.0))
+
+    assert figures(story("a"), told_of)["cpu_cores_mean"] == figures(story("a"), untold)["cpu_cores_mean"]
+
+
+def test_a_life_that_soon_passed_the_one_before_is_seen_by_its_events() -> None:
+    """1 s of CPU in a short life and 3 in the next are 4, though the counter was never seen to fall."""
+    recorder = lives((13.0, "died"), (13.5, "restarted"), cpu_s=(0.0, 1.0, 1.5, 2.0, 2.5, 3.0))
+
+    assert pytest.approx(0.4) == figures(story("a"), recorder)["cpu_cores_mean"]
+
+
+def test_the_memory_peak_is_that_of_the_highest_life() -> None:
+    """900 bytes in the first life are more than 400 in the second; each life's peak begins anew."""
+    recorder = lives((15.0, "died"), (15.5, "restarted"), memory_peak_bytes=(100, 300, 900, 200, 300, 400))
+
+    assert 900 == figures(story("a"), recorder)["memory_bytes_max"]
+
+
+def test_restarts_are_figures_of_who_may_return() -> None:
+    """How often and how long, for each container and (the count alone) for all; none where no policy asks for it."""
+    recorder = lives((15.0, "died"), (15.5, "restarted"), cpu_s=(0.0,) * 6)
+    one = figures(returning("a"), recorder)
+    both = figures(returning("a", "b"), recorder, None)
+
+    assert (1.0, 0.5) == (one["restart_count"], one["recovery_s"])
+    assert 1.0 == both["restart_count"]
+    assert "recovery_s" not in both
+    assert not {"restart_count", "recovery_s"} & set(figures(story("a"), recorder))
+
+
+def test_a_disk_has_its_highest_level_and_its_refusals() -> None:
+    """Of what lay on it in the window the most counts, and refusals in the window; without a disk there is neither."""
+    one = story("a")
+    disk = (told.Tmpfs("/scratch", 1000),)
+    with_disk = dataclasses.replace(one, containers=(dataclasses.replace(one.containers[0], tmpfs=disk),))
+    recorder = recorded(*(at(at_s, disk_bytes=level) for at_s, level in ((9.0, 990), (15.0, 700), (21.0, 980))))
+    for at_s in (9.0, 15.0, 16.0, 21.0):
+        recorder.event(at_s, "disk_full", "a", "a/0", "")
+    found = figures(with_disk, recorder)
+
+    assert (700.0, 2.0) == (found["disk_bytes_max"], found["disk_full_count"])
+    assert not {"disk_bytes_max", "disk_full_count"} & set(figures(one, recorder))
+
+
+def test_a_health_check_gives_its_turns() -> None:
+    """A container that is asked how it is has a count of turns to unhealthy, zero where there was none."""
+    one = story("a")
+    asked = dataclasses.replace(one, containers=(dataclasses.replace(one.containers[0], health=told.HealthCheck()),))
+
+    assert 0.0 == figures(asked, recorded())["unhealthy_count"]
+    assert "unhealthy_count" not in figures(one, recorded())
+
+
 # Steps.
 
 
@@ -241,13 +339,21 @@ def test_who_is_up_is_told() -> None:
 
 
 def test_starts_are_averaged_over_containers() -> None:
-    """Starts of 0.2 and 0.4 s are 0.3 s on average; the time to ready is the story's own."""
+    """Starts of 0.2 and 0.4 s are 0.3 s on average and 0.39 at the 95th percentile; readiness is the story's."""
     recorder = recorded()
     for name, value in (("start_s.a", 0.2), ("start_s.b", 0.4), ("ready_s", 0.9)):
         recorder.gauge(1.0, name, value)
     found = figures(story("a"), recorder, None)
 
-    assert {"start_s_mean": pytest.approx(0.3), "ready_s": 0.9} == found
+    assert {"start_s_mean": pytest.approx(0.3), "start_s_p95": pytest.approx(0.39), "ready_s": 0.9} == found
+
+
+def test_a_single_start_has_no_quantile() -> None:
+    """The 95th percentile of one start would be the same figure twice."""
+    recorder = recorded()
+    recorder.gauge(1.0, "start_s.a", 0.2)
+
+    assert {"start_s_mean": 0.2} == figures(story("a"), recorder, None)
 
 
 def test_a_run_without_a_window_has_no_metrics() -> None:

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING, cast
 
 import pytest
+import simpy
 
 from scenarios import Story, load
+from scenarios import story as told
 from scenarios.scale import shrink
+from sim.machine import (
+    Died,
+    Finished,
+    HealthChanged,
+    Machine,
+    Notice,
+    Program,
+    Refused,
+    Restarted,
+    Sample,
+    Started,
+    Stopped,
+    Struck,
+)
 from sim.physics.host_profile import load_profile
-from sim.run import Outcome, simulate
+from sim.record import Recorder
+from sim.run import ANSWER_S_MAX, SETTLE_S, Outcome, perform, simulate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PROFILE = load_profile(None)
 
@@ -124,3 +145,189 @@ def test_seed_of_the_workload_changes_the_workload() -> None:
     shared = demands[0].keys() & demands[1].keys()
     assert all(demands[0][key] == demands[1][key] for key in shared)
     assert any(demands[0][key] != demands[2][key] for key in shared & demands[2].keys())
+
+
+# The performance itself, on a machine made of answers.
+
+# Everything starts in a second and settles; then the window of ten seconds begins.
+BEGIN_S = 1.0 + SETTLE_S
+END_S = BEGIN_S + 10.0
+
+
+def plain(*faults: told.Fault, names: tuple[str, ...] = ("a", "b")) -> Story:
+    """A story of containers that start anew whenever they end, each with a group of two agents."""
+    bare = told.Container("", "h", None, None, None, 1024, None, 100, 1.0, restart=told.RestartPolicy("always"))
+    second = told.Law("constant", (1.0,))
+    stages = (told.Sleep(second),)
+    return Story(
+        name="s",
+        purpose="",
+        source="",
+        seed=1,
+        duration_s=10.0,
+        sample_interval_s=1.0,
+        hosts=(told.Host("h", 2.0, 1 << 30, 0, 0, None),),
+        containers=tuple(dataclasses.replace(bare, name=name) for name in names),
+        agents=tuple(told.AgentGroup(f"w{name}", 2, name, second, stages, "own", "restart", 0.1) for name in names),
+        rate_limits=(),
+        providers=(),
+        goals=(),
+        headline=(),
+        live_scale=told.LiveScale(1.0, 1.0, 1.0),
+        live_able=True,
+        faults=faults,
+    )
+
+
+class Answers:
+    """A machine that has an answer for everything and says unasked what it was given to say, at those times.
+
+    `sample_s` is how long a sample takes, None for ever; what is in `refused` does not start.
+    """
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        notices: tuple[Notice, ...] = (),
+        refused: Mapping[str, str] | None = None,
+        sample_s: float | None = 0.0,
+    ) -> None:
+        """Have been asked for nothing."""
+        self.notices = simpy.Store(env)
+        self.asked: list[tuple[float, str, str]] = []
+        self._env = env
+        self._refused = refused or {}
+        self._sample_s = sample_s
+        env.process(self._tell(notices))
+
+    def _tell(self, notices: tuple[Notice, ...]) -> simpy.events.ProcessGenerator:
+        for notice in notices:
+            yield self._env.timeout(notice.noticed_s - self._env.now)
+            yield self.notices.put(notice)
+
+    def start(self, container: told.Container) -> simpy.Event:
+        """Start in a second."""
+        name = container.name
+        if name in self._refused:
+            return self._env.timeout(1.0, Refused(name, self._refused[name]))
+        return self._env.timeout(1.0, Started(name, 0.9, self._env.now + 1.0))
+
+    def stop(self, name: str) -> simpy.Event:
+        """Stop in a tenth of a second."""
+        self.asked.append((self._env.now, "stop", name))
+        return self._env.timeout(0.1, Stopped(name, 0))
+
+    def crash(self, name: str, exit_code: int) -> simpy.Event:
+        """Be struck; what follows is told where it was planned."""
+        self.asked.append((self._env.now, "crash", name))
+        return self._env.timeout(0.0, Struck(name))
+
+    def sample(self, name: str) -> simpy.Event:
+        """Read counters, all zero."""
+        self.asked.append((self._env.now, "sample", name))
+        if name in self._refused:
+            return self._env.event().succeed(Refused(name, "no container of that name is up"))
+        if self._sample_s is None:
+            return self._env.event()
+        return self._env.timeout(self._sample_s, Sample(name, self._env.now, 0.0, 0, 0, 0.0, 0, 0, 0, 0))
+
+    def submit(self, name: str, program: Program) -> simpy.Event:
+        """Run a program to the end of the story."""
+        left_s = program.until_s - self._env.now
+        return self._env.timeout(left_s, Finished(program.agent, len(program.steps), program.until_s))
+
+    def times_s(self, verb: str, name: str) -> list[float]:
+        """When it was asked for something."""
+        return [at_s for at_s, asked, of in self.asked if (asked, of) == (verb, name)]
+
+
+def performed(one: Story, machine: Answers, env: simpy.Environment) -> tuple[dict[str, int], Recorder]:
+    """Who was up at the end of a performance, and what was recorded."""
+    recorder = Recorder(None)
+    return perform(one, cast("Machine", machine), env, recorder), recorder
+
+
+def noted(recorder: Recorder, *kinds: str) -> list[tuple[float, str, str]]:
+    """Time, kind and container of all events of some kinds, in their order."""
+    events = recorder.tables["events"]
+    rows = zip(events["at_s"], events["what"], events["container"], strict=True)
+    return [row for row in rows if row[1] in kinds]
+
+
+def test_a_story_is_started_sampled_and_stopped(env: simpy.Environment) -> None:
+    """The window begins when all is ready and settled; containers are sampled at its ends and stopped after it."""
+    machine = Answers(env)
+    up, recorder = performed(plain(), machine, env)
+
+    assert {"agents": 4, "containers": 2} == up
+    assert (BEGIN_S, END_S) == recorder.window
+    for name in "ab":
+        assert [BEGIN_S, END_S] == machine.times_s("sample", name)
+        (stopped_s,) = machine.times_s("stop", name)
+        assert stopped_s >= END_S
+
+
+def test_what_is_told_twice_is_written_down_once(env: simpy.Environment) -> None:
+    """A death and a return told twice are one of each."""
+    death, back = Died("a", "exited", 1, 5.0, 5.0), Restarted("a", 1, 5.2, 5.5, 5.5)
+    up, recorder = performed(plain(), Answers(env, (death, death, back, back)), env)
+
+    assert [(5.0, "died", "a"), (5.5, "restarted", "a")] == noted(recorder, "died", "restarted")
+    assert {"agents": 4, "containers": 2} == up
+
+
+def test_who_is_gone_at_the_end_is_not_up(env: simpy.Environment) -> None:
+    """A container that died and its agents are not counted, it is not sampled again, and it is stopped all the same."""
+    machine = Answers(env, (Died("a", "killed", 137, 5.0, 5.0),))
+    up, _ = performed(plain(), machine, env)
+
+    assert {"agents": 2, "containers": 1} == up
+    assert [BEGIN_S] == [at_s for at_s in machine.times_s("sample", "a") if at_s in {BEGIN_S, END_S}]
+    assert 1 == len(machine.times_s("stop", "a"))
+
+
+def test_a_story_goes_on_without_what_was_refused(env: simpy.Environment) -> None:
+    """A container that did not start is neither sampled at the ends nor stopped; the others live."""
+    machine = Answers(env, refused={"a": "no such image"})
+    up, recorder = performed(plain(), machine, env)
+
+    assert {"agents": 2, "containers": 1} == up
+    assert [(1.0, "refused", "a")] == noted(recorder, "refused")
+    assert not {BEGIN_S, END_S} & set(machine.times_s("sample", "a"))
+    assert [] == machine.times_s("stop", "a")
+
+
+def test_dependants_are_started_when_it_is_their_turn(env: simpy.Environment) -> None:
+    """The window begins after the health of one and the start of the other."""
+    one = plain()
+    first = dataclasses.replace(one.containers[0], health=told.HealthCheck(2.0, 1.0))
+    second = dataclasses.replace(one.containers[1], dependencies=(told.Dependency("a", "healthy"),))
+    healthy = HealthChanged("a", healthy=True, happened_s=3.0, noticed_s=3.5)
+    _, recorder = performed(dataclasses.replace(one, containers=(first, second)), Answers(env, (healthy,)), env)
+
+    assert [(1.0, "started", "a"), (3.0, "healthy", "a"), (4.5, "started", "b")] == noted(
+        recorder, "started", "healthy"
+    )
+    assert recorder.window == (4.5 + SETTLE_S, 14.5 + SETTLE_S)
+
+
+def test_faults_are_dealt_in_the_window(env: simpy.Environment) -> None:
+    """Three seconds into the window and each four from then on, and none after it."""
+    when = told.When(told.Law("constant", (3.0,)), told.Law("constant", (4.0,)))
+    machine = Answers(env)
+    _, recorder = performed(plain(told.CrashContainer(when, "a", 1)), machine, env)
+
+    assert [BEGIN_S + 3.0, BEGIN_S + 7.0] == machine.times_s("crash", "a")
+    assert [(BEGIN_S + 3.0, "fault", "a"), (BEGIN_S + 7.0, "fault", "a")] == noted(recorder, "fault")
+
+
+@pytest.mark.parametrize("sample_s", [None, 2 * ANSWER_S_MAX], ids=["never", "too late"])
+def test_no_run_waits_for_ever_for_an_answer(env: simpy.Environment, sample_s: float | None) -> None:
+    """Where samples are not answered in time the run goes on to its end, and says how many it missed."""
+    _, recorder = performed(plain(), Answers(env, sample_s=sample_s), env)
+    events = recorder.tables["events"]
+
+    assert ["2 of 2 questions"] * 2 == [
+        detail for what, detail in zip(events["what"], events["detail"], strict=True) if what == "unanswered"
+    ]
+    assert [] == recorder.tables["samples"]["at_s"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from sim.run import Outcome, simulate
 from sim.validation import REPEATED_RUNS_MAX, Plan, validate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sim.physics.variant import Variant
@@ -33,10 +35,21 @@ class Stage:
     disturbed_count: int = 0
     runs_count: int = 0
     name: str = "docker"
+    held: list[bool] = dataclasses.field(default_factory=list)
+
+    @contextlib.contextmanager
+    def hold(self, story: Story, say: Say) -> Iterator[None]:
+        """Remember when it is held and when it is let go."""
+        self.held.append(True)
+        try:
+            yield
+        finally:
+            self.held.append(False)
 
     def run(self, story: Story, *, directory: Path | None, physics_seed: int, say: Say) -> Outcome:
         """Simulate with a seed that the judged simulation never uses."""
         say("playing")
+        assert [True] == self.held
         self.runs_count += 1
         outcome = simulate(
             story, profile=PROFILE, physics_seed=10_000 + physics_seed, variant=self.variant, directory=directory
@@ -83,6 +96,7 @@ def test_disturbed_runs_are_made_again(tmp_path: Path) -> None:
     comparison = validated("cpu-quota-bursts", world, tmp_path, repeats_count=3)
 
     assert 5 == world.runs_count
+    assert [True, False] == world.held
     assert 3 == comparison.live_count
     assert comparison.circumstances.comparable
 

@@ -71,3 +71,21 @@ def test_cancelled_task_frees_its_share(env: simpy.Environment) -> None:
     env.run()
 
     assert [1.5] == log
+
+
+def test_a_task_taken_away_by_another_s_end_is_not_done(env: simpy.Environment) -> None:
+    """Of two that finish in the same instant, the first may end the second's container: its end is told to nobody."""
+    cpu = FluidCpu(env, 2)
+    cpu.add_group("a", GroupLimits(None, 1024, None))
+    first, second, done = Task("a"), Task("a"), []
+
+    def end_both() -> None:
+        done.append("first")
+        cpu.cancel(second)
+        cpu.remove_group("a")
+
+    cpu.run(first, 1.0, end_both)
+    cpu.run(second, 1.0, lambda: done.append("second"))
+    env.run(until=10)
+
+    assert ["first"] == done

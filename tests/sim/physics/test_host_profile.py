@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sim.errors import ProfileError
-from sim.physics.host_profile import REFERENCE, load_profile, profile_from_json
+from sim.physics.host_profile import ESTIMATES, REFERENCE, load_profile, profile_from_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,3 +69,24 @@ def test_unknown_constant_is_refused() -> None:
     """A key from another version is named, not ignored."""
     with pytest.raises(ProfileError, match="has the unknown key tock_s"):
         profile_from_json({**load_profile(None).to_json(), "tock_s": 1}, "p.json")
+
+
+def test_a_profile_from_before_takes_estimates_and_says_so() -> None:
+    """Constants that came later may be missing: a value stands in for each, and the origin names it as such."""
+    data = load_profile(None).to_json()
+    origin = dict(load_profile(None).origin)
+    for name in ESTIMATES:
+        del data[name]
+        del origin[name]
+    profile = profile_from_json({**data, "origin": origin}, "p.json")
+
+    assert (None, 0.02, 6e-10, 0.7) == tuple(getattr(profile, name) for name in ESTIMATES)
+    assert ESTIMATES == {name: profile.origin[name] for name in ESTIMATES}
+
+
+@pytest.mark.parametrize(("restart_s", "anew_s"), [(None, 0.4), (0.3, 1.2)])
+def test_a_restart_slows_beside_others_as_a_start_does(restart_s: float | None, anew_s: float) -> None:
+    """Not measured, it takes what a first start takes; measured alone, it grows as that does."""
+    profile = dataclasses.replace(load_profile(None), start_s_by_concurrency={1: 0.1, 4: 0.4}, restart_s_mean=restart_s)
+
+    assert anew_s == pytest.approx(profile.start_anew_s(4))

@@ -84,3 +84,40 @@ def test_lowering_the_limit_keeps_the_peak() -> None:
     memory.set_limit(50 * MIB)
 
     assert 90 * MIB == memory.peak_bytes
+
+
+def test_files_are_charged_and_no_kill_frees_them() -> None:
+    """What a process wrote stays charged when it is killed, and goes when it is erased."""
+    memory = filled(100 * MIB, writer=20)
+    assert [] == memory.write("writer", 30 * MIB)
+    assert ["writer"] == memory.charge("writer", 60 * MIB)
+    assert 40 * MIB == memory.used_bytes
+
+    memory.erase(30 * MIB)
+    assert 10 * MIB == memory.used_bytes
+
+
+def test_files_count_for_the_peak() -> None:
+    """What was written and erased again is remembered as the highest use."""
+    memory = filled(None)
+    memory.write(INIT, 30 * MIB)
+    memory.erase(30 * MIB)
+
+    assert 40 * MIB == memory.peak_bytes
+
+
+def test_writing_may_kill_another_or_the_writer() -> None:
+    """The largest process makes room for a file; where that is the writer, its pages are not charged."""
+    memory = filled(100 * MIB, big=50, writer=20)
+
+    assert ["big"] == memory.write("writer", 30 * MIB)
+    assert ["writer"] == memory.write("writer", 50 * MIB)
+    assert (40 * MIB, 100 * MIB) == (memory.used_bytes, memory.peak_bytes)
+
+
+def test_files_alone_kill_the_first_process() -> None:
+    """With nobody else to take, PID 1 dies of a file that does not fit."""
+    memory = filled(100 * MIB)
+    memory.write(INIT, 80 * MIB)
+
+    assert [INIT] == memory.write(INIT, 20 * MIB)

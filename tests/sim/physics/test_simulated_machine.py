@@ -195,12 +195,11 @@ def test_container_too_small_for_its_supervisor_is_refused(env: simpy.Environmen
     assert [] == kinds(machine)
 
 
-def test_stop_removes_a_container_that_died(env: simpy.Environment, machine: SimulatedMachine) -> None:
-    """The name of a dead container is taken until it is stopped."""
+def test_name_of_a_killed_container_is_free(env: simpy.Environment, machine: SimulatedMachine) -> None:
+    """Once a kill is answered nothing is left to stop, and the name can be used again."""
     env.run(until=machine.start(container()))
     env.run(until=machine.kill("a"))
-    refused = env.run(until=machine.start(container()))
-    env.run(until=machine.stop("a"))
+    refused = env.run(until=machine.stop("a"))
     started = env.run(until=machine.start(container()))
 
     assert isinstance(refused, Refused)

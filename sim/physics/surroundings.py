@@ -1,0 +1,53 @@
+"""What all containers of one simulated host have in common: the clock, the CPUs, the constants, and who is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sim.physics.cpu import GroupLimits
+from sim.physics.run_queue import DEFAULT_SHARES
+from sim.timers import after
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import simpy
+
+    from scenarios.story import Container
+    from sim.machine import Notice, Observer
+    from sim.physics.cpu import Cpu
+    from sim.physics.host_profile import HostProfile
+    from sim.physics.variant import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """One host as its containers see it; `tell` passes a notice on after a delay."""
+
+    env: simpy.Environment
+    cpu: Cpu
+    profile: HostProfile
+    observer: Observer
+    tell: Callable[[Notice, float], None]
+    sample_interval_s: float
+    seed: int = 0
+    variant: Variant = "kernel"
+
+    @property
+    def now(self) -> float:
+        """The run's clock."""
+        return float(self.env.now)
+
+    def after(self, delay_s: float, act: Callable[[], object]) -> None:
+        """Call `act` after a delay."""
+        after(self.env, delay_s, act)
+
+    def cpu_limits(self, container: Container, cpus_limit: float | None) -> GroupLimits:
+        """What the CPU model is told of a container's limits."""
+        shares = DEFAULT_SHARES if self.variant == "wrong_weights" else container.cpu_shares
+        return GroupLimits(cpus_limit, shares, container.cpuset_cpus)
+
+    def memory_limit(self, memory_bytes_limit: int | None) -> int | None:
+        """What the memory model is told of a container's limit."""
+        return None if self.variant == "no_oom" else memory_bytes_limit

@@ -1,0 +1,118 @@
+"""Containers that wait for one another, and the networks they are in."""
+
+from __future__ import annotations
+
+import pytest
+
+from scenarios import ScenarioError, load_text
+
+# Every key is on the line of what it belongs to, and each change below breaks one thing.
+SOUND = """\
+purpose: Containers with lives.
+duration: 30s
+hosts: {left: {cpus: 2, memory: 4g}, right: {cpus: 2, memory: 4g}}
+networks: {back: {internal: true}, front: {}}
+containers:
+  one: {host: left, mem_limit: 64m, tmpfs: "/scratch:size=20m", restart: no, networks: [back]}
+  two: {host: left, mem_limit: 64m, restart: on-failure:3, healthcheck: {interval: 1s}, depends_on: [one]}
+  db: {host: right, image: redis:7, restart: always, healthcheck: {test: [CMD, redis-cli, ping]}}
+agents:
+  w: {container: one, think: 1s, steps: [{write: 1m}, erase, {compute: 1ms}]}
+"""
+
+
+def complaints(before: str, after: str) -> list[str]:
+    """What is said of the sound story with one change."""
+    assert 1 == SOUND.count(before)
+    with pytest.raises(ScenarioError) as caught:
+        load_text(SOUND.replace(before, after), "t")
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_the_sound_story_is_sound() -> None:
+    """All complaints below come from one change to a story that has none."""
+    assert 3 == len(load_text(SOUND, "t").containers)
+
+
+D = "depends_on: [one]"
+WRONG = [
+    (D, "depends_on: [two]", "t:7: containers.two.depends_on is a list of 1; it must be without two itself"),
+    (
+        D,
+        "depends_on: [oen]",
+        (
+            "t:7: containers.two.depends_on is a list of 1; it must be a name out of containers: one, two, db, "
+            "and oen is "
+            "none; write for example [one]"
+        ),
+    ),
+    (
+        D,
+        "depends_on: {one: {condition: service_healthy}}",
+        (
+            't:7: containers.two.depends_on.one.condition is "service_healthy"; it must be service_started, or '
+            "one must have "
+            "a healthcheck; write for example service_started"
+        ),
+    ),
+    (
+        D,
+        "depends_on: {one: {condition: service_completed_successfully}}",
+        (
+            't:7: containers.two.depends_on.one.condition is "service_completed_successfully"; it must be '
+            "service_started, "
+            "because one has no image and our worker never ends by itself"
+        ),
+    ),
+    (
+        D,
+        "depends_on: {db: {condition: service_completed_successfully}}",
+        (
+            't:7: containers.two.depends_on.db.condition is "service_completed_successfully"; it must be '
+            "service_started, "
+            "because db is started anew after every end (restart: always); write for example service_started"
+        ),
+    ),
+    (
+        "networks: [back]",
+        "depends_on: [db, two]",
+        "t:6: containers.one.depends_on is a list of 2; it must be free of circles: one waits for two waits for one",
+    ),
+    (
+        "networks: [back]",
+        "networks: [bac]",
+        (
+            't:6: containers.one.networks.0 is "bac"; it must be a name out of networks: back, front; write for '
+            "example back"
+        ),
+    ),
+    (
+        "networks: [back]",
+        "networks: [back, front, back]",
+        't:6: containers.one.networks.2 is "back"; it must be another network: it is in the list already',
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "complaint"), WRONG, ids=range(len(WRONG)))
+def test_what_does_not_go_together_is_named(before: str, after: str, complaint: str) -> None:
+    """The finding is the only one, with its line, its value and what would go."""
+    assert [complaint] == complaints(before, after)
+
+
+@pytest.mark.parametrize("policy", ["no", "on-failure", "on-failure:3"])
+def test_a_job_can_be_waited_for(policy: str) -> None:
+    """An image whose program may end is done when it ended well."""
+    text = SOUND.replace("restart: always", f"restart: {policy}")
+    waiting = text.replace(D, "depends_on: {db: {condition: service_completed_successfully}}")
+
+    assert "completed" == load_text(waiting, "t").container("two").dependencies[0].condition
+
+
+def test_a_long_circle_is_cut_and_a_long_chain_is_none() -> None:
+    """Two thousand containers that wait one for the next are sound, until the first waits for the last."""
+    chain = "".join(f"  c{number}: {{host: left, depends_on: [c{number + 1}]}}\n" for number in range(2000))
+    text = SOUND.replace("agents:\n", f"{chain}  c2000: {{host: left}}\nagents:\n")
+    load_text(text, "t")
+    with pytest.raises(ScenarioError, match=r"free of circles: (c\d+ waits for ){8}\.\.\.$"):
+        load_text(text.replace("c2000: {host: left}", "c2000: {host: left, depends_on: [c0]}"), "t")

@@ -1,0 +1,130 @@
+"""What the library's stories of containers' lives come to in virtual time: each shows what its purpose says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scenarios import load
+from sim.physics.host_profile import load_profile
+from sim.run import simulate
+
+if TYPE_CHECKING:
+    from sim.run import Outcome
+
+PROFILE = load_profile(None)
+
+
+@cache
+def outcome_of(name: str) -> Outcome:
+    """A library story, simulated once."""
+    return simulate(load(name).story, profile=PROFILE)
+
+
+def value(name: str, metric: str, container: str | None = None) -> float:
+    """One metric of a story."""
+    [found] = [one.value for one in outcome_of(name).metrics if (one.name, one.container) == (metric, container)]
+    return found
+
+
+def events(name: str, what: str) -> Counter[str]:
+    """How often something happened, by container and agent."""
+    table = outcome_of(name).recorder.tables["events"]
+    rows = zip(table["what"], table["container"], table["agent"], strict=True)
+    return Counter(
+        f"{agent or container}".rpartition("/")[0] or f"{container}" for one, container, agent in rows if one == what
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("child-kill", "container-kill", "container-starts", "cpu-threads", "disk-quota", "engine-crash"),
+        *("engine-stop", "host-loss", "memory-leak-siblings", "restart-backoff", "slow-start"),
+    ],
+)
+def test_a_story_meets_its_goals_and_breaks_no_law(name: str) -> None:
+    """The goals are what the story is about, and a machine that breaks an invariant shows nothing."""
+    outcome = outcome_of(name)
+
+    assert [] == [goal.name for goal in outcome.goals if not goal.met]
+    assert [] == [check for check in outcome.checks if not check.ok]
+
+
+def test_starts_at_once_slow_one_another() -> None:
+    """Six at once take longer each than one alone."""
+    assert value("container-starts", "start_s_mean") > 1.5 * PROFILE.start_s(1)
+    assert value("container-starts", "ready_s") > value("container-starts", "start_s_p95")
+
+
+def test_threads_spend_a_quota_twice_as_fast() -> None:
+    """The quota stops two agents whose mean use is half of it."""
+    assert value("cpu-threads", "cpu_cores_mean", "agents") < 0.75 * 1.2
+    assert value("cpu-threads", "throttled_period_ratio", "agents") > 0.1
+
+
+def test_the_largest_dies_of_a_leak() -> None:
+    """Siblings are killed for what another leaks, and the leaky one too once it is larger than they are."""
+    killed = events("memory-leak-siblings", "process_killed")
+
+    assert killed["leaky"] > 0
+    assert killed["sibling"] > 0
+
+
+def test_a_tmpfs_is_a_quota_and_is_charged() -> None:
+    """Below the memory limit writes are refused and nobody dies; above it writers die and none is refused."""
+    assert 24 * 1024**2 == value("disk-quota", "disk_bytes_max", "bounded")
+    assert (0.0, True) == (
+        value("disk-quota", "oom_kill_count", "bounded"),
+        value("disk-quota", "disk_full_count", "bounded") > 0,
+    )
+    assert (True, 0.0) == (
+        value("disk-quota", "oom_kill_count", "unbounded") > 0,
+        value("disk-quota", "disk_full_count", "unbounded"),
+    )
+
+
+def test_a_back_off_doubles_unless_the_container_lasts() -> None:
+    """Six restarts of the restless one, each later, and it is down at the end; the lasting one is back at once."""
+    assert (6.0, 3.0) == tuple(value("restart-backoff", "restart_count", name) for name in ("restless", "lasting"))
+    assert value("restart-backoff", "recovery_s", "restless") > 2 * value("restart-backoff", "recovery_s", "lasting")
+    assert 1.0 == value("restart-backoff", "containers_up_count")
+
+
+def test_a_killed_container_stays_away() -> None:
+    """Its restart policy does not bring it back, and its neighbour loses nothing."""
+    assert (1.0, 0.0) == (value("container-kill", "containers_up_count"), value("container-kill", "restart_count"))
+    assert 1.0 == value("container-kill", "completion_ratio", "spared")
+
+
+def test_killed_processes_are_lost_work_in_a_living_container() -> None:
+    """Each kill loses at most one step, and no kill is taken for one of memory."""
+    killed = events("child-kill", "process_killed")["worker"]
+
+    assert killed > 5
+    assert 0 < events("child-kill", "lost")["worker"] <= killed
+    assert 0.0 == value("child-kill", "oom_kill_count", "agents")
+
+
+def test_health_is_waited_for_on_top_of_a_slow_start() -> None:
+    """Three seconds of start, then the next probe of an interval of two, then the start of who depends on it."""
+    assert 4.0 < value("slow-start", "ready_s") < 6.0
+
+
+@pytest.mark.parametrize(
+    ("name", "returning"),
+    [
+        ("engine-stop", {"always", "unless"}),
+        ("engine-crash", {"always"}),
+        ("host-loss", {"failing", "always", "unless"}),
+    ],
+)
+def test_the_policy_says_what_an_engine_brings_back(name: str, returning: set[str]) -> None:
+    """Of four containers with four policies those come back that come back on a real engine."""
+    up = {container for container in ("never", "failing", "always", "unless") if events(name, "restarted")[container]}
+
+    assert returning == up
+    assert float(len(returning)) == value(name, "containers_up_count")
