@@ -241,7 +241,7 @@ def test_a_bug_ends_with_70_and_says_whose_it_is(
 ) -> None:
     """What nobody expected keeps its traceback for the report, and its last line says that it is not the user's."""
 
-    def broken() -> None:
+    def broken(_terms: object) -> None:
         raise ZeroDivisionError("by zero")
 
     monkeypatch.setattr(tonnage, "WORLDS", {"sim": broken})
