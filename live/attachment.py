@@ -130,6 +130,10 @@ class Attachment:
                 thread.join(timeout=1.0)
         with contextlib.suppress(OSError):
             self._stream.close()
+        # Over TLS the SDK hangs the answer on the socket, and with it the connection that the request was made on.
+        answer = getattr(self._stream, "_response", None)
+        if answer is not None:
+            answer.close()
 
     def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError):

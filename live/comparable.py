@@ -21,6 +21,9 @@ LAG_S_P99_MAX = 0.005
 # One whole core of other load more than doubled them (measured on 2 cores, 2026-11).
 OTHER_LOAD_CORES_MAX = 0.10
 
+# What an engine does around its end and its return is over after this long: starting the containers it brings back.
+RETURN_S = 2.0
+
 # Time the hypervisor took away: within the same 1-3 % that two real runs differ by.
 STEAL_RATIO_MAX = 0.02
 
@@ -59,6 +62,19 @@ def _mortal(story: Story) -> Iterator[str]:
         elif isinstance(fault, StrikeHost):
             yield from (container.name for container in story.containers if container.host == fault.host)
     yield from (container.name for container in story.containers if container.foreign is not None)
+
+
+def quiet_spans_s(window: tuple[float, float], events: Table) -> list[tuple[float, float]]:
+    """The parts of a window in which the engine was neither away nor just coming back: its own end is no other load."""
+    spans_s, begin_s = [], window[0]
+    for at_s, what in zip(events["at_s"], events["what"], strict=True):
+        if what == "engine_lost":
+            spans_s.append((begin_s, max(begin_s, at_s - RETURN_S)))
+            begin_s = window[1]
+        elif what == "engine_back":
+            begin_s = min(window[1], at_s + RETURN_S)
+    spans_s.append((begin_s, window[1]))
+    return [(start_s, end_s) for start_s, end_s in spans_s if end_s > start_s]
 
 
 def disturbances(lag: LagSummary, load: OtherLoad | None, unreadable: str) -> list[str]:

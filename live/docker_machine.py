@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 # Containers up at once: each has two threads here.
 CONTAINERS_MAX = 256
 
-# What the engine answers to a kill of a container that ended just before.
-NOT_RUNNING = "is not running"
+# What engines answer to a kill of a container that ended just before: Docker, and Podman.
+NOT_RUNNING = ("is not running", "can only kill running containers")
 
 FOREIGN = "it runs a program of its own"
 NOT_OURS = "this engine is not the run's own; --private-engine starts one that may be struck"
@@ -262,7 +262,9 @@ class DockerMachine:
 
     def _killed(self, going: LiveContainer, outcome: object, done: simpy.Event) -> None:
         # A refusal because it is dead already is no refusal: its death is on its way here.
-        if isinstance(outcome, Refused) and done in going.kills and NOT_RUNNING not in outcome.reason:
+        if not isinstance(outcome, Refused) or any(words in outcome.reason for words in NOT_RUNNING):
+            return
+        if done in going.kills:
             going.kills.remove(done)
             done.succeed(outcome)
 

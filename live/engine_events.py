@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 NANOSECONDS_PER_S = 1_000_000_000
 HEALTH_STATUS = "health_status"
-WATCHED = ("start", "die", "oom", "kill", HEALTH_STATUS)
+# Podman's filter knows a death as "died" only, though the event then says "die".
+WATCHED = ("start", "die", "died", "oom", "kill", HEALTH_STATUS)
 CLOCK_READS_COUNT = 3
 # How far back the stream begins: covers the moment between the engine's answer and its subscription.
 SUBSCRIBED_BEFORE_S = 2

@@ -303,7 +303,9 @@ class Fates:
         if self._blow is not None:
             struck, done = self._blow
             self._blow = None
-            done.succeed(struck)
+            # A blow that is not followed by a return may have answered before the loss was noticed.
+            if not done.triggered:
+                done.succeed(struck)
         for host in self._hosts:
             self._notices.put(EngineLost(host, now_s, now_s))
         for container in self._register.all:

@@ -64,6 +64,8 @@ class LoadWatch:
         self._containers = containers
         self._engine = EngineMeter()
         self._cpu_s_by_container: dict[str, float] = {}
+        # What containers used up in lives that ended: one that is started anew counts from zero again.
+        self._past_cpu_s = 0.0
         self._readings: list[Reading] = []
         self._readings_count = 0
         self._stride = 1
@@ -97,6 +99,11 @@ class LoadWatch:
             return None
         return _load(first, last)
 
+    def busiest(self, spans_s: Iterable[tuple[float, float]]) -> OtherLoad | None:
+        """The load over that span which had the most of it; None where none is known."""
+        known = [load for span_s in spans_s if (load := self.between(*span_s)) is not None]
+        return max(known, key=lambda load: load.cores_mean, default=None)
+
     def _watch(self) -> None:
         try:
             while not self._unreadable:
@@ -116,9 +123,11 @@ class LoadWatch:
             self._containers_seen = True
             used_s = container_cpu_s(container_id)
             if used_s is not None:
+                before_s = self._cpu_s_by_container.get(container_id, 0.0)
+                self._past_cpu_s += before_s if used_s < before_s else 0.0
                 self._cpu_s_by_container[container_id] = used_s
         if self._readings_count % self._stride == 0:
-            containers_s = sum(self._cpu_s_by_container.values())
+            containers_s = self._past_cpu_s + sum(self._cpu_s_by_container.values())
             reading = Reading(self._clock(), host, containers_s, driver_cpu_s(), self._engine.cpu_s())
             self._readings.append(reading)
         self._readings_count += 1

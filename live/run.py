@@ -12,7 +12,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from live.comparable import disturbances, failures, refusals
+from live.comparable import disturbances, failures, quiet_spans_s, refusals
 from live.docker_machine import DockerMachine
 from live.engine import answering, connect
 from live.errors import EngineRefused, UnfitStory
@@ -253,7 +253,7 @@ def _known(engine: Held) -> dict[str, Any]:
 def _judged(story: Story, stage: Stage, recorder: Recorder, reasons: tuple[str, ...]) -> dict[str, Any]:
     """What is known of the harness and its disturbances after the run, and what follows for comparing it."""
     lag = stage.env.lag.summary()
-    load = stage.watch.between(*(recorder.window or (0.0, 0.0)))
+    load = stage.watch.busiest(quiet_spans_s(recorder.window or (0.0, 0.0), recorder.tables["events"]))
     found = [*reasons, *failures(story, recorder.tables["events"]), *disturbances(lag, load, stage.watch.unreadable)]
     if stage.machine.engine_lost and not any(isinstance(fault, StrikeHost) for fault in story.faults):
         found.append("the engine was lost")

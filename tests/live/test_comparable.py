@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from live.comparable import disturbances, failures, refusals
+from live.comparable import disturbances, failures, quiet_spans_s, refusals
 from live.lag import LagSummary
 from live.other_load import OtherLoad
 from scenarios import story as told
@@ -122,3 +122,21 @@ def test_a_fault_that_was_refused_is_a_failure() -> None:
     assert failures(story(), events(refused, refused, ("fault", "db", None, "KillContainer"))) == [
         "a fault could not be dealt: KillContainer: it is not up"
     ]
+
+
+@pytest.mark.parametrize(
+    ("happenings", "spans_s"),
+    [
+        ((), [(0.0, 20.0)]),
+        (((5.0, "engine_lost"), (8.0, "engine_back")), [(0.0, 3.0), (10.0, 20.0)]),
+        (((5.0, "engine_lost"),), [(0.0, 3.0)]),
+        (((1.0, "engine_lost"), (19.0, "engine_back")), []),
+    ],
+)
+def test_an_engine_s_own_end_is_no_other_load(
+    happenings: tuple[tuple[float, str], ...], spans_s: list[tuple[float, float]]
+) -> None:
+    """Two seconds before it was noticed to be away until two after it was back are left out."""
+    table = {"at_s": [at_s for at_s, _ in happenings], "what": [what for _, what in happenings]}
+
+    assert spans_s == quiet_spans_s((0.0, 20.0), table)

@@ -70,6 +70,23 @@ class TestSums:
 
         assert watch._readings[-1].containers_s == watch._readings[-2].containers_s == 1.0
 
+    def test_a_container_that_is_started_anew_keeps_what_it_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its cgroup counts from zero again; what the life before had used up is still its own."""
+        monkeypatch.setattr(other_load, "container_cpu_s", lambda _: 0.25 * (self.now_s % 5.0))
+        load = self.watch(21, 0.5).between(2.0, 7.0)
+
+        assert load is not None
+        # What was used between the last reading of the old life and its end is not known: half a second of each of two.
+        assert load.containers_cores_mean == pytest.approx(0.5 - 2 * 0.25 * 0.5 / 5.0)
+
+    def test_the_busiest_span_counts(self) -> None:
+        """Of several spans the one with the most other load; none where none is known."""
+        watch = self.watch(21, 0.5)
+
+        assert watch.between(2.0, 7.0) == watch.busiest([(2.0, 7.0), (90.0, 95.0)])
+        assert watch.busiest([(90.0, 95.0)]) is None
+        assert watch.busiest([]) is None
+
     def test_a_thread_that_fails_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whatever goes wrong with reading, the load is unknown and not silently an old one."""
         monkeypatch.setattr(other_load, "driver_cpu_s", lambda: 1 / 0)
