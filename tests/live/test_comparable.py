@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +11,9 @@ from live.comparable import disturbances, failures, quiet_spans_s, refusals
 from live.lag import LagSummary
 from live.other_load import OtherLoad
 from scenarios import story as told
+
+if TYPE_CHECKING:
+    from sim.record import Table
 
 PROMPT = LagSummary(100, 0.0001, 0.004, 0.02)
 QUIET = OtherLoad(30.0, 0.05, 1.2, 0.02, 0.03, 0.001)
@@ -137,6 +141,6 @@ def test_an_engine_s_own_end_is_no_other_load(
     happenings: tuple[tuple[float, str], ...], spans_s: list[tuple[float, float]]
 ) -> None:
     """Two seconds before it was noticed to be away until two after it was back are left out."""
-    table = {"at_s": [at_s for at_s, _ in happenings], "what": [what for _, what in happenings]}
+    table: Table = {"at_s": [at_s for at_s, _ in happenings], "what": [what for _, what in happenings]}
 
     assert spans_s == quiet_spans_s((0.0, 20.0), table)
