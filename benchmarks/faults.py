@@ -32,10 +32,9 @@ def _section(directory: Path) -> str:
     run = Path(told["live_runs"][0])
     story, provenance = _read(run / "scenario.json")["story"], _read(run / "provenance.json")
     rows = [row for row in told["metrics"] if row["name"] in story["headline"]]
-    host = provenance["host"]
     made = (
-        f"{provenance['started_at'][:10]}, commit `{provenance['commit'][:12]}`, kernel {host['kernel']}, Docker "
-        f"{host['engine']}: {told['live_count']} real runs, {told['simulated_count']} simulated."
+        f"{provenance['started_at'][:10]}, commit `{provenance['commit'][:12]}`, kernel {provenance['kernel']}, Docker "
+        f"{provenance['engine']}: {told['live_count']} real runs, {told['simulated_count']} simulated."
     )
     return "\n".join(
         [

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from sim.record import Record
 
-GRAVE_EVENTS = ("died", "process_killed", "lost", "refused")
-QUIET_EVENTS = ("started", "ready", "stopped")
+GRAVE_EVENTS = ("died", "process_killed", "lost", "refused", "unhealthy", "engine_lost")
+QUIET_EVENTS = ("started", "ready", "stopped", "healthy")
 LINES_MAX = 24
 """More vertical lines than this hide the curves they should explain."""
 

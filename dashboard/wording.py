@@ -76,12 +76,22 @@ EVENT_WORDS = {
     "started": "started",
     "ready": "ready",
     "died": "container died",
+    "restarted": "container started anew",
+    "healthy": "healthy",
+    "unhealthy": "unhealthy",
     "process_killed": "process killed",
     "lost": "work lost",
     "stopped": "stopped",
     "refused": "refused",
     "provider_429": "provider refused (429)",
     "step_failed": "step failed",
+    "disk_full": "write refused, disk full",
+    "fault": "fault dealt",
+    "limited": "limits changed",
+    "fault_refused": "fault not dealt",
+    "engine_lost": "engine lost",
+    "engine_back": "engine back",
+    "unanswered": "not answered",
 }
 
 

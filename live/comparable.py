@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from scenarios.story import CrashContainer, KillContainer, StrikeHost
+from scenarios.story import CrashContainer, KillAgent, KillContainer, StrikeHost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +22,12 @@ LAG_S_P99_MAX = 0.005
 # One whole core of other load more than doubled them (measured on 2 cores, 2026-11).
 OTHER_LOAD_CORES_MAX = 0.10
 
-# What an engine does around its end and its return is over after this long: starting the containers it brings back.
-RETURN_S = 2.0
+# What an engine does around its end and its return is over after this long: it starts the containers it brings back,
+# and by then its new processes have been found and are told apart from other load (`cpu_meters.DISCOVERY_S`).
+RETURN_S = 6.0
+
+# An agent that is to be killed may have no process just then, because it was killed a moment ago: in either world.
+MAY_MISS = KillAgent.__name__
 
 # Time the hypervisor took away: within the same 1-3 % that two real runs differ by.
 STEAL_RATIO_MAX = 0.02
@@ -49,7 +54,11 @@ def failures(story: Story, events: Table) -> list[str]:
         if what == "died" and cause != PREDICTED_CAUSE and name not in mortal
     ]
     rows = zip(events["what"], events["detail"], strict=True)
-    reasons += [f"a fault could not be dealt: {why}" for what, why in rows if what == "fault_refused"]
+    reasons += [
+        f"a fault could not be dealt: {why}"
+        for what, why in rows
+        if what == "fault_refused" and not why.startswith(MAY_MISS)
+    ]
     # One that dies again and again is told once.
     return list(dict.fromkeys(reasons))
 
@@ -66,24 +75,32 @@ def _mortal(story: Story) -> Iterator[str]:
 
 def quiet_spans_s(window: tuple[float, float], events: Table) -> list[tuple[float, float]]:
     """The parts of a window in which the engine was neither away nor just coming back: its own end is no other load."""
-    spans_s, begin_s = [], window[0]
+    spans_s, quiet_since_s = [], -math.inf
     for at_s, what in zip(events["at_s"], events["what"], strict=True):
         if what == "engine_lost":
-            spans_s.append((begin_s, max(begin_s, at_s - RETURN_S)))
-            begin_s = window[1]
+            spans_s.append((quiet_since_s, at_s - RETURN_S))
+            quiet_since_s = math.inf
         elif what == "engine_back":
-            begin_s = min(window[1], at_s + RETURN_S)
-    spans_s.append((begin_s, window[1]))
-    return [(start_s, end_s) for start_s, end_s in spans_s if end_s > start_s]
+            quiet_since_s = at_s + RETURN_S
+    spans_s.append((quiet_since_s, math.inf))
+    begin_s, end_s = window
+    clipped_s = [(max(start_s, begin_s), min(until_s, end_s)) for start_s, until_s in spans_s]
+    return [(start_s, until_s) for start_s, until_s in clipped_s if until_s > start_s]
 
 
-def disturbances(lag: LagSummary, load: OtherLoad | None, unreadable: str) -> list[str]:
-    """Why the run is not comparable, each reason with its figure and its bound; none where it is."""
+def disturbances(
+    lag: LagSummary, load: OtherLoad | None, unreadable: str, *, engine_was_away: bool = False
+) -> list[str]:
+    """Why the run is not comparable, each reason with its figure and its bound; none where it is.
+
+    `engine_was_away` where the run had no quiet span, in which other load could be measured.
+    """
+    why = "the engine was away for all of it" if engine_was_away else "the run was too short to measure it"
     reasons = []
     if lag.lag_s_p99 > LAG_S_P99_MAX:
         reasons.append(f"the driver was late: {lag.lag_s_p99 * 1e3:.1f} ms at the 99th percentile, bound 5 ms")
     if load is None:
-        reasons.append(f"other load is not known: {unreadable or 'the run was too short to measure it'}")
+        reasons.append(f"other load is not known: {unreadable or why}")
         return reasons
     if load.cores_mean > OTHER_LOAD_CORES_MAX:
         reasons.append(f"other load took {load.cores_mean:.2f} cores, bound {OTHER_LOAD_CORES_MAX:.2f}")

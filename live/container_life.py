@@ -44,6 +44,8 @@ ATTACH_PAUSE_S = 0.05
 
 ENDING = "the run is ending"
 STEADFAST_POLICIES = frozenset({"always", "unless-stopped"})
+# What engines say of an end that has not come.
+NEVER = "0001-01-01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,10 @@ class Remains:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a container stands with the engine: the times are of its latest start and end, on the run's clock."""
+    """How a container stands with the engine: the times are of its latest start and end, on the run's clock.
+
+    `ended_before` where an earlier life of it ended, or this one.
+    """
 
     runs: bool
     waits_for_restart: bool
@@ -84,6 +89,12 @@ class Standing:
     finished_s: float
     exit_code: int
     engine_flag: bool
+    ended_before: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """The engine does not know a container any more: somebody removed it."""
 
 
 class ContainerLife:
@@ -117,21 +128,21 @@ class ContainerLife:
     # Coming up.
 
     def bring_up(self, coming: LiveContainer, on_created: Callable[[], object]) -> object:
-        """Create and start: `Begun`, or `Refused` with nothing left behind.
+        """Create and start: `Begun`, or `Refused` with nothing left behind, unless the container says that it is.
 
         `on_created` is posted to the loop as soon as the engine's id is known, before anything can happen to it.
         """
         outcome = self._attempt(coming.name, lambda: self._create_and_start(coming, on_created))
         if isinstance(outcome, Refused) and coming.container_id:
-            self.discard(coming)
+            self._undo(coming)
         return outcome
 
     def greet(self, coming: LiveContainer) -> object:
-        """Exchange the first words with a new container: `Answered`, or `Refused` with nothing left behind."""
+        """Exchange the first words with a new container: `Answered`, or `Refused` as in `bring_up`."""
         assert coming.line.attachment is not None, "a container is attached to before it is started"
         outcome = self._greet(coming, coming.line.attachment, may_have_missed=False)
         if isinstance(outcome, Refused):
-            self.discard(coming)
+            self._undo(coming)
         return outcome
 
     def revive(self, reborn: LiveContainer, line: Line) -> object:
@@ -145,17 +156,11 @@ class ContainerLife:
 
     # While it is up.
 
-    def limit(self, held: LiveContainer, cpus_limit: float | None, memory_bytes_limit: int | None) -> object:
-        """Change limits: `Limited` or `Refused`."""
+    def limit(self, held: LiveContainer, changed: dict[str, Any]) -> object:
+        """Change limits as `containers.changes` says: `Limited` or `Refused`."""
 
         def update() -> Limited:
-            containers.update(
-                self._client,
-                held.container_id,
-                held.spec,
-                cpus_limit=cpus_limit,
-                memory_bytes_limit=memory_bytes_limit,
-            )
+            containers.update(self._client, held.container_id, changed)
             return Limited(held.name)
 
         return self._attempt(held.name, update)
@@ -173,8 +178,16 @@ class ContainerLife:
     # Its end.
 
     def stand(self, container: LiveContainer) -> object:
-        """See how a container stands: `Standing`, or `Refused` where the engine does not know it or does not answer."""
-        return self._attempt(container.name, lambda: self._standing(container.container_id))
+        """See how a container stands: `Standing`, `Vanished` or, where the engine does not answer, `Refused`."""
+        import docker.errors
+
+        def look() -> Standing | Vanished:
+            try:
+                return self._standing(container.container_id)
+            except docker.errors.NotFound:
+                return Vanished()
+
+        return self._attempt(container.name, look)
 
     def look(self, dead: LiveContainer, line: Line, death: EngineEvent) -> Remains:
         """See how a life ended and whether another follows; where the engine does not say, as its event told."""
@@ -191,7 +204,7 @@ class ContainerLife:
                     return Remains(death.exit_code, found.engine_flag, happened_s, restarts=True, reborn_s=reborn_s)
                 if not found.runs and not self._must_come_back(dead):
                     return Remains(found.exit_code, found.engine_flag, min(found.finished_s, death.happened_s))
-            if self._closing.wait(LOOK_PAUSE_S):
+            if isinstance(found, Vanished) or self._closing.wait(LOOK_PAUSE_S):
                 break
         return Remains(death.exit_code, engine_flag=False, happened_s=death.happened_s)
 
@@ -206,13 +219,26 @@ class ContainerLife:
             gone.name, lambda: self._client.api.remove_container(gone.container_id, force=True, v=True)
         )
 
+    def _undo(self, coming: LiveContainer) -> None:
+        coming.is_left_behind = isinstance(self.discard(coming), Refused)
+
     def _create_and_start(self, coming: LiveContainer, on_created: Callable[[], object]) -> Begun | Refused:
+        import docker.errors
+
         if self._closing.is_set():
             return Refused(coming.name, ENDING)
         began_s = self._env.clock()
-        coming.container_id = containers.create(
-            self._client, self._image, coming.spec, self._run, coming.number, self._networks
-        )
+        for network in coming.spec.networks:
+            self._networks.ensure(network)
+        if self._closing.is_set():
+            # A network may take a while, and the run has ended in it.
+            return Refused(coming.name, ENDING)
+        try:
+            coming.container_id = containers.create(
+                self._client, self._image, coming.spec, self._run, coming.number, self._networks
+            )
+        except docker.errors.ImageNotFound as problem:
+            return Refused(coming.name, _why_no_image(coming, problem))
         coming.create_s = self._env.clock() - began_s
         try:
             self._env.post(on_created)
@@ -222,10 +248,10 @@ class ContainerLife:
         containers.join(self._client, coming.container_id, coming.spec, self._networks)
         if not coming.is_foreign:
             coming.line.open(attach(self._client, coming.container_id), coming.name)
-        began_s = self._env.clock()
+        coming.start_asked_s = self._env.clock()
         self._client.api.start(coming.container_id)
         coming.started_s = self._env.clock()
-        return Begun(coming.create_s + coming.started_s - began_s)
+        return Begun(coming.create_s + coming.started_s - coming.start_asked_s)
 
     def _attach_patiently(self, reborn: LiveContainer) -> Duplex:
         for _ in range(ATTACH_TRIES_MAX - 1):
@@ -256,6 +282,7 @@ class ContainerLife:
             finished_s=self._clock.run_s(unix_s(state["FinishedAt"])),
             exit_code=int(state["ExitCode"]),
             engine_flag=bool(state["OOMKilled"]),
+            ended_before=not str(state["FinishedAt"]).startswith(NEVER),
         )
 
     @staticmethod
@@ -268,3 +295,9 @@ class ContainerLife:
             return work()
         except engine_errors() as problem:
             return Refused(name, reason(problem))
+
+
+def _why_no_image(coming: LiveContainer, problem: Exception) -> str:
+    """The engine's words, and how to get an image that is the story's and not ours to build."""
+    foreign = coming.spec.foreign
+    return reason(problem) if foreign is None else f"{reason(problem)}; `docker pull {foreign.image}` brings it"

@@ -1,6 +1,7 @@
 """How a story's container is created on the engine: its limits and its life, and hardened unless said otherwise.
 
-Nothing in it runs as root, gains a privilege, writes its root file system or reaches a network.
+Nothing in it runs as root, gains a privilege, writes its root file system or reaches a network that the story does not
+name. Health checks are the story's alone: one that an image brings along is switched off.
 The engine keeps no log of it (all output is on the attached stream) and never disables its OOM killer.
 Source: Docker Engine API, ContainerCreate and ContainerUpdate.
 """
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 # The kernel's default bandwidth period, and Docker's: 100 ms.
 CPU_PERIOD_US = 100_000
+
+# The engine's word for swap without end.
+NO_LIMIT = -1
 
 NOBODY = "65534:65534"
 
@@ -48,7 +52,7 @@ def create(
     made = client.api.create_container(
         name=f"tonnage-{run.run}-{spec.name}-{number}",
         labels=run.as_labels() | {labels.CONTAINER: spec.name},
-        healthcheck=None if spec.health is None else _health(spec.health),
+        healthcheck=_health_check(spec),
         host_config=client.api.create_host_config(
             **limits(spec), **_hardening(spec.foreign), **_life(spec), **_places(spec, run, network)
         ),
@@ -63,20 +67,26 @@ def join(client: docker.DockerClient, container_id: str, spec: Container, networ
         client.api.connect_container_to_network(container_id, networks.ensure(name), aliases=[spec.name])
 
 
-def update(
-    client: docker.DockerClient,
-    container_id: str,
-    spec: Container,
-    *,
-    cpus_limit: float | None,
-    memory_bytes_limit: int | None,
-) -> None:
-    """Change a running container's limits; `spec` holds the limits it has now."""
-    wanted: dict[str, Any] = {}
+def changes(spec: Container, *, cpus_limit: float | None, memory_bytes_limit: int | None) -> dict[str, Any]:
+    """What new limits change in a running container's `spec`; None leaves a limit as it is."""
+    changed: dict[str, Any] = {}
     if cpus_limit is not None:
-        wanted |= {"cpu_period": CPU_PERIOD_US, "cpu_quota": quota_us(cpus_limit)}
+        changed["cpus_limit"] = cpus_limit
     if memory_bytes_limit is not None:
-        wanted |= {"mem_limit": memory_bytes_limit, "memswap_limit": swap_limit(spec, memory_bytes_limit)}
+        changed |= {
+            "memory_bytes_limit": memory_bytes_limit,
+            "memory_swap_bytes_limit": swap_limit(spec, memory_bytes_limit),
+        }
+    return changed
+
+
+def update(client: docker.DockerClient, container_id: str, changed: dict[str, Any]) -> None:
+    """Change a running container's limits, as `changes` says."""
+    wanted: dict[str, Any] = {}
+    if "cpus_limit" in changed:
+        wanted |= {"cpu_period": CPU_PERIOD_US, "cpu_quota": quota_us(changed["cpus_limit"])}
+    if "memory_bytes_limit" in changed:
+        wanted |= {"mem_limit": changed["memory_bytes_limit"], "memswap_limit": changed["memory_swap_bytes_limit"]}
     client.api.update_container(container_id, **wanted)
 
 
@@ -91,23 +101,24 @@ def limits(spec: Container) -> dict[str, Any]:
     if spec.cpus_limit is not None:
         told |= {"cpu_period": CPU_PERIOD_US, "cpu_quota": quota_us(spec.cpus_limit)}
     if spec.memory_bytes_limit is not None:
-        told["mem_limit"] = spec.memory_bytes_limit
-    if spec.memory_swap_bytes_limit is not None:
-        told["memswap_limit"] = spec.memory_swap_bytes_limit
+        with_swap = spec.memory_swap_bytes_limit
+        # The engine would take no word on swap for as much again as memory; the story means swap without end.
+        told |= {"mem_limit": spec.memory_bytes_limit, "memswap_limit": NO_LIMIT if with_swap is None else with_swap}
     if spec.cpuset_cpus is not None:
         told["cpuset_cpus"] = ",".join(str(number) for number in spec.cpuset_cpus)
     return told
 
 
 def swap_limit(spec: Container, memory_bytes_limit: int) -> int:
-    """The memory-plus-swap limit that goes with a new memory limit; -1 is none."""
+    """The memory-plus-swap limit that goes with a new memory limit; `NO_LIMIT` where swap has none."""
     # The engine refuses a memory limit above the memory-plus-swap limit, so both move together:
-    # the swap allowance stays what it was, and where none was named it is Docker's default, as much again.
-    if spec.memory_swap_bytes_limit is None:
-        return 2 * memory_bytes_limit
-    if spec.memory_swap_bytes_limit < 0 or spec.memory_bytes_limit is None:
-        return spec.memory_swap_bytes_limit
-    return memory_bytes_limit + spec.memory_swap_bytes_limit - spec.memory_bytes_limit
+    # the swap allowance stays what it was, and where memory had no limit it is Docker's default, as much again.
+    limit, with_swap = spec.memory_bytes_limit, spec.memory_swap_bytes_limit
+    if limit is None:
+        return 2 * memory_bytes_limit if with_swap is None else with_swap
+    if with_swap is None or with_swap < 0:
+        return NO_LIMIT
+    return memory_bytes_limit + with_swap - limit
 
 
 # What runs in it.
@@ -143,6 +154,12 @@ def _foreign(foreign: Foreign) -> dict[str, Any]:
         "user": foreign.user or NOBODY,
         "detach": True,
     }
+
+
+def _health_check(spec: Container) -> dict[str, Any] | None:
+    if spec.health is not None:
+        return _health(spec.health)
+    return None if spec.foreign is None else {"test": ["NONE"]}
 
 
 def _health(check: HealthCheck) -> dict[str, Any]:

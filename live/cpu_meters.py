@@ -25,7 +25,10 @@ CONTAINER_PLACES = (
     "machine.slice/libpod-{}.scope",
 )
 ENGINE_PROCESS_NAMES = ("dockerd", "containerd", "docker-proxy", "rootlesskit", "podman", "conmon")
+# Those of them that are there as long as the engine; the others come and go with containers.
+LASTING_NAMES = frozenset({"dockerd", "containerd"})
 # How often engine processes are looked for anew; one found late counts in full, since its counter began at zero.
+# For as long after the engine itself ended they are looked for at each reading: the next one should be found at once.
 DISCOVERY_S = 5.0
 
 
@@ -74,18 +77,20 @@ class EngineMeter:
     def __init__(self) -> None:
         """Begin with no process known."""
         self._processes: dict[int, psutil.Process] = {}
+        self._lasting_pids: set[int] = set()
         self._cpu_s_by_pid: dict[int, float] = {}
         self._discover_at_s = 0.0
+        self._missing_until_s = 0.0
 
     def cpu_s(self) -> float:
         """The CPU seconds of all engine processes seen so far, ended ones included."""
-        if time.monotonic() >= self._discover_at_s:
+        if time.monotonic() >= self._discover_at_s or time.monotonic() < self._missing_until_s:
             self._discover()
         for pid, process in tuple(self._processes.items()):
             try:
                 times = process.cpu_times()
             except psutil.Error:
-                del self._processes[pid]
+                self._forget(pid)
                 continue
             self._cpu_s_by_pid[pid] = times.user + times.system
         return sum(self._cpu_s_by_pid.values())
@@ -96,6 +101,14 @@ class EngineMeter:
             name = process.info["name"] or ""
             if name.startswith(ENGINE_PROCESS_NAMES) and process.pid not in self._processes:
                 self._processes[process.pid] = process
+                if name in LASTING_NAMES:
+                    self._lasting_pids.add(process.pid)
+
+    def _forget(self, pid: int) -> None:
+        del self._processes[pid]
+        if pid in self._lasting_pids:
+            self._lasting_pids.remove(pid)
+            self._missing_until_s = time.monotonic() + DISCOVERY_S
 
 
 def driver_cpu_s() -> float:

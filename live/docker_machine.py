@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from live import messages
+from live import containers, messages
 from live.container_life import Answered, Begun, ContainerLife
 from live.container_register import ContainerRegister
 from live.engine import reason
 from live.engine_events import EngineClock, EngineEvents
-from live.errors import LiveError, RunEnded
+from live.errors import RunEnded
 from live.fates import ENGINE_LOST, Fates
 from live.foreign_samples import ForeignSamples
 from live.incoming import Incoming
@@ -76,6 +76,7 @@ class DockerMachine:
         self._blows = blows
         self._hosts = tuple(host.name for host in story.hosts)
         self._starts_count = 0
+        self._blow_failure = ""
         self._register = ContainerRegister()
         self._calls = SlowCalls(env)
         rude = next((fault for fault in story.faults if isinstance(fault, RudeNotices)), None)
@@ -106,6 +107,11 @@ class DockerMachine:
         """Whether the engine was lost at any moment."""
         return self._fates.engine_was_lost
 
+    @property
+    def blow_failure(self) -> str:
+        """What went wrong with a blow that had been answered, such as the engine's return; empty if nothing did."""
+        return self._blow_failure
+
     def close(self) -> list[str]:
         """End the environment and remove everything this run created; the names of what could not be removed."""
         self._life.close()
@@ -115,14 +121,14 @@ class DockerMachine:
         self._env.end(QUICK_END_S_MAX)
         self._calls.end(QUICK_END_S_MAX)
         self._events.close()
-        left = remove_run(self._client, self._run.run)
+        remove_run(self._client, self._run.run)
         self._env.end(END_S_MAX)
         self._calls.end(END_S_MAX)
         self._foreign.close()
         for line in tuple(self._register.lines):
             line.close()
         # What was being created while the rest was removed is discarded by its own call; this finds what was not.
-        return left and remove_run(self._client, self._run.run)
+        return remove_run(self._client, self._run.run)
 
     # The verbs.
 
@@ -169,9 +175,9 @@ class DockerMachine:
         held = self._up(name)
         if held is None:
             return self._not_up(name)
+        changed = containers.changes(held.spec, cpus_limit=cpus_limit, memory_bytes_limit=memory_bytes_limit)
         return self._calls.engine(
-            lambda: self._life.limit(held, cpus_limit, memory_bytes_limit),
-            lambda outcome: self._limited(held, outcome, cpus_limit, memory_bytes_limit),
+            lambda: self._life.limit(held, changed), lambda outcome: self._limited(held, outcome, changed)
         )
 
     def sample(self, name: str) -> simpy.Event:
@@ -180,7 +186,10 @@ class DockerMachine:
         if asked is None:
             return self._not_up(name)
         done = self._env.event()
-        asked.ask_sample(done)
+        if asked.is_foreign:
+            self._foreign.ask(asked, done)
+        else:
+            asked.ask_sample(done)
         return done
 
     def submit(self, name: str, program: Program) -> simpy.Event:
@@ -219,8 +228,8 @@ class DockerMachine:
         if not isinstance(outcome, Begun):
             self._not_started(coming, outcome, done)
         elif coming.is_foreign:
-            # Nobody in it could say that it is ready.
-            self._started(coming, outcome.start_s, coming.started_s, done)
+            # Nobody in it could say that it is ready; and it may have ended before the engine said that it had started.
+            self._started(coming, outcome.start_s, coming.start_asked_s, done)
         else:
             begun = outcome
             self._calls.patient(
@@ -240,17 +249,14 @@ class DockerMachine:
     def _not_started(self, coming: LiveContainer, outcome: object, done: simpy.Event) -> None:
         self._register.lines.discard(coming.line)
         self._register.forget(coming)
+        if coming.is_left_behind:
+            self._fates.left_behind(coming)
         done.succeed(Refused(coming.name, ENGINE_LOST) if self._fates.engine_is_lost else outcome)
 
-    def _limited(
-        self, held: LiveContainer, outcome: object, cpus_limit: float | None, memory_bytes_limit: int | None
-    ) -> None:
-        if not isinstance(outcome, Limited):
-            return
-        if cpus_limit is not None:
-            held.spec = dataclasses.replace(held.spec, cpus_limit=cpus_limit)
-        if memory_bytes_limit is not None:
-            held.spec = dataclasses.replace(held.spec, memory_bytes_limit=memory_bytes_limit)
+    @staticmethod
+    def _limited(held: LiveContainer, outcome: object, changed: dict[str, Any]) -> None:
+        if isinstance(outcome, Limited):
+            held.spec = dataclasses.replace(held.spec, **changed)
 
     def _stopped(self, going: LiveContainer, outcome: object, done: simpy.Event) -> None:
         if not isinstance(outcome, Refused):
@@ -275,13 +281,15 @@ class DockerMachine:
         outcome: Struck | Refused = Struck(host)
         try:
             self._blows.strike(blow, down_s)
-        except LiveError as problem:
+        except Exception as problem:  # noqa: BLE001  # Whatever it raises, whoever waits for the blow must hear of it.
             outcome = Refused(host, reason(problem))
         with contextlib.suppress(RunEnded):
             self._env.post(lambda: self._struck(outcome, done))
 
     def _struck(self, outcome: Struck | Refused, done: simpy.Event) -> None:
-        if isinstance(outcome, Refused) and not self._fates.engine_is_lost:
+        if isinstance(outcome, Refused) and (done.triggered or self._fates.engine_is_lost):
+            self._blow_failure = outcome.reason
+        elif isinstance(outcome, Refused):
             self._events.expect_loss(expected=False)
             self._fates.engine_unharmed()
         if not done.triggered:

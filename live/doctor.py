@@ -92,12 +92,13 @@ def findings(client: docker.DockerClient) -> list[Finding]:
 
 def mend(client: docker.DockerClient) -> list[str]:
     """Remove what crashed runs left, and the name of a holder that is gone; what was done, one line each."""
+    # First, because an engine that refuses what is its own is no reason to leave this too.
+    done = mend_without_engine()
     with answering("remove what crashed runs left"):
         left = find_leftovers(client)
         remaining = set(remove(client, left))
-    done = [f"removed {thing.kind} {thing.name}" for thing in left if thing.name not in remaining]
-    done += [f"could not remove {name}" for name in sorted(remaining)]
-    return done + mend_without_engine()
+    done += [f"removed {thing.kind} {thing.name}" for thing in left if thing.name not in remaining]
+    return done + [f"could not remove {name}" for name in sorted(remaining)]
 
 
 def mend_without_engine() -> list[str]:

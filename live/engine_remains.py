@@ -139,7 +139,7 @@ def remove_all(directory: EngineDirectory) -> None:
     """End the engine with all it has, and remove its directory."""
     kill_all(directory)
     remove_cgroups(directory)
-    shutil.rmtree(directory.path, ignore_errors=True)
+    _remove_directory(directory)
     if directory.path.exists():
         raise EngineRefused("get rid of a private one", f"{directory.path} cannot be removed")
 
@@ -155,6 +155,28 @@ def remove_left_engine(path: Path) -> None:
     if path not in find_left_engines():
         raise EngineRefused("get rid of a private one", f"{path} is none that a crashed run left")
     remove_all(EngineDirectory(path))
+
+
+def _remove_directory(directory: EngineDirectory) -> None:
+    """Remove what can be; the owner's name goes last, so that what stays, whatever ends this, is found again by it."""
+    for path in _beside_owner(directory):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
+    if not _beside_owner(directory):
+        with suppress(OSError):
+            directory.owner_file.unlink(missing_ok=True)
+            directory.path.rmdir()
+
+
+def _beside_owner(directory: EngineDirectory) -> list[Path]:
+    """What is in the directory but for its owner's name; nothing where it is gone."""
+    try:
+        return [path for path in directory.path.iterdir() if path != directory.owner_file]
+    except OSError:
+        return []
 
 
 def _is_left(path: Path) -> bool:
@@ -177,9 +199,14 @@ def _is_own(path: Path) -> bool:
 
 
 def _is_nameless(path: Path) -> bool:
-    """Whether its maker was killed before it had written its name, so that nothing is in it."""
-    names = {entry.name for entry in path.iterdir()}
-    return names <= {EngineDirectory(path).owner_file.name} and time.time() - path.stat().st_mtime > NAMELESS_S_MAX
+    """Whether its maker was killed before it had written its name, or its remover after that, so nothing is in it."""
+    try:
+        names = {entry.name for entry in path.iterdir()}
+        age_s = time.time() - path.stat().st_mtime
+    except OSError:
+        # Somebody removed it meanwhile.
+        return False
+    return names <= {EngineDirectory(path).owner_file.name} and age_s > NAMELESS_S_MAX
 
 
 def _living() -> Iterator[psutil.Process]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from live.container_life import Answered, Remains, Standing
+from live.container_life import Answered, Remains, Standing, Vanished
 from live.engine_events import HEALTH_STATUS, EngineEvent
-from live.oom_signs import cause
+from live.oom_signs import KILLED_EXIT_CODE, cause
 from sim.machine import Died, EngineBack, EngineLost, HealthChanged, Refused, Restarted, Stopped
 from sim.timers import after
 
@@ -44,7 +44,7 @@ SILENCE_S = 0.05
 # One that goes on running is looked at so often, and then killed, because nobody can use it: its worker should have
 # ended, because its stdin did.
 SILENT_LOOKS_MAX = 200
-# How often one that waits for its restart is looked at, if no event tells of it.
+# How often one that waits for its restart is looked at, if no event tells of it; and one that could not be looked at.
 WAITING_LOOK_S = 5.0
 
 
@@ -71,6 +71,8 @@ class Fates:
         self._hosts = hosts
         self.engine_is_lost = False
         self.engine_was_lost = False
+        # Those whose start was refused and that could not be removed.
+        self._left_behind: list[LiveContainer] = []
         # While the engine is being struck its containers' ends are its own: what answers the blow once it is lost.
         self._blow: tuple[Struck, simpy.Event] | None = None
 
@@ -112,13 +114,25 @@ class Fates:
         if self.engine_is_lost:
             self._lose(coming, self._env.now)
             return
-        self._foreign_samples.follow(coming)
+        self._foreign_samples.follow(coming, self.fell_silent)
         self._replay(coming)
+        self._hear_silence(coming)
+
+    def left_behind(self, container: LiveContainer) -> None:
+        """Hear of a container that should not be there and could not be removed: it is when the engine is back."""
+        self._left_behind.append(container)
+        if not self.engine_is_lost:
+            self._discard_left_behind()
 
     def fell_silent(self, silent: LiveContainer, line: Line) -> None:
-        """Hear that a container's line ended: either its death is told soon, or it must be looked for."""
+        """Hear that a container's line or stats ended: either its death is told soon, or it must be looked for."""
         if self._is_alive_on(silent, line):
             after(self._env, SILENCE_S, lambda: self._look_if_alive(silent, line))
+
+    def _hear_silence(self, container: LiveContainer) -> None:
+        """Take note of a line that ended before anybody minded it."""
+        if container.line.ended.is_set():
+            self.fell_silent(container, container.line)
 
     def stopped(self, going: LiveContainer) -> None:
         """Hear that the engine has stopped a container, which it does not tell of if it waited for its restart."""
@@ -195,13 +209,14 @@ class Fates:
         if named.state == "restarting" and not named.is_reviving:
             if start.happened_s > named.died_s:
                 self._revive(named, start.happened_s)
-        elif named.state == "up" and named.is_newer_life(start.happened_s):
+        elif named.state == "up" and named.is_new_start(start.happened_s):
             # The death before it has not been told of yet. A look tells whether it was, and `_settle` comes back here.
             named.events_waiting.append(start)
             self._look(named)
 
     def _revive(self, reborn: LiveContainer, started_s: float) -> None:
         reborn.is_reviving = True
+        reborn.was_lost = False
         reborn.reborn_s = started_s
         reborn.restarts_count += 1
         line = reborn.line
@@ -227,7 +242,8 @@ class Fates:
         self._notices.put(
             Restarted(reborn.name, reborn.restarts_count, reborn.reborn_s, outcome.ready_s, self._env.now)
         )
-        self._foreign_samples.follow(reborn)
+        self._foreign_samples.follow(reborn, self.fell_silent)
+        self._hear_silence(reborn)
 
     def _replay(self, named: LiveContainer) -> None:
         """Take the events in that had to wait; what they lead to may make the rest of them wait on."""
@@ -262,16 +278,36 @@ class Fates:
         if container.line is not line or container.state == "gone" or container.death is not None:
             # What was looked for has been told meanwhile.
             return
-        if not isinstance(found, Standing):
-            # An engine that does not answer is told of by the end of its events.
+        if isinstance(found, Vanished):
+            self._vanished(container)
             return
-        has_ended = not found.runs or container.is_newer_life(found.started_s)
+        if not isinstance(found, Standing):
+            self._look_again(container, line)
+            return
         if container.state == "restarting" and not container.is_reviving:
             self._looked_at_waiting(container, found)
-        elif has_ended:
+        elif container.is_over(found):
             self._bury(container, self._unheard_death(container, found))
         elif line.ended.is_set() or container.is_mute:
             self._looked_at_silent(container, line)
+
+    def _look_again(self, container: LiveContainer, line: Line) -> None:
+        """Repeat a look that was refused. An engine that does not answer at all is told of by the end of its events."""
+
+        def look() -> None:
+            waits = container.state == "restarting" and not container.is_reviving
+            if container.line is line and container.state != "gone" and not waits:
+                self._look_unless_dying(container)
+
+        after(self._env, WAITING_LOOK_S, look)
+
+    def _vanished(self, container: LiveContainer) -> None:
+        """Settle a container that somebody removed, which kills it."""
+        if container.state == "restarting" and not container.is_reviving:
+            self._go(container, KILLED_EXIT_CODE)
+            return
+        container.kill_asked = True
+        self._bury(container, EngineEvent("die", container.container_id, self._env.now, KILLED_EXIT_CODE))
 
     def _unheard_death(self, container: LiveContainer, found: Standing) -> EngineEvent:
         # A container that was started anew says when the life before ended, and no more how.
@@ -280,6 +316,9 @@ class Fates:
     def _looked_at_waiting(self, waiting: LiveContainer, found: Standing) -> None:
         if found.runs and found.started_s > waiting.died_s:
             self._revive(waiting, found.started_s)
+        elif found.runs and waiting.was_lost:
+            # It lived on while the engine was away, as some engines have it: it is in reach again from now on.
+            self._revive(waiting, self._env.now)
         elif not found.runs and not found.waits_for_restart and not self.engine_is_struck:
             self._go(waiting, found.exit_code)
 
@@ -315,6 +354,7 @@ class Fates:
                 self._lose(container, now_s)
             elif container.is_reviving:
                 self._await_restart(container)
+                container.was_lost = True
 
     def engine_unharmed(self) -> None:
         """Hear that a blow was not dealt after all: what was put down to it is looked into."""
@@ -332,6 +372,19 @@ class Fates:
         for container in self._register.all:
             if container.state == "restarting":
                 self._look(container)
+        self._discard_left_behind()
+
+    def _discard_left_behind(self) -> None:
+        left, self._left_behind = self._left_behind, []
+        for container in left:
+            self._discard_again(container)
+
+    def _discard_again(self, container: LiveContainer) -> None:
+        def discarded(outcome: object) -> None:
+            if isinstance(outcome, Refused):
+                self._left_behind.append(container)
+
+        self._calls.patient(lambda: self._life.discard(container), discarded)
 
     def _lose(self, lost: LiveContainer, happened_s: float) -> None:
         lost.settle_all(happened_s, ENGINE_LOST)
@@ -339,3 +392,4 @@ class Fates:
         self._notices.put(Died(lost.name, "engine_lost", LOST_EXIT_CODE, happened_s, self._env.now))
         lost.events_waiting.clear()
         self._await_restart(lost)
+        lost.was_lost = True

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from live.engine_events import unix_s
 from live.errors import EngineRefused
+from live.real_time import Failed
 from scenarios.story import Container, HealthCheck, Host, LiveScale, RestartPolicy, Story, Tmpfs
 from sim.machine import (
     Compute,
@@ -74,6 +75,8 @@ SPAWNS_COUNT = 8
 RESTARTS_COUNT = 5
 # The engine's first wait before it starts a container anew (docs/physics.md, Container life).
 BACK_OFF_S = 0.1
+# Until the engine says that a container ended or runs again: far longer than either takes.
+NOTICE_S_MAX = 60.0
 PROBE_INTERVAL_S = 0.3
 # The engine remembers its last five probes of a container; at this interval they take about two seconds.
 PROBING_S = 4.0
@@ -189,10 +192,15 @@ class HostBench:
         return {"restart_s": max(0.0, mean(took_s))}
 
     def _notice(self, kind: type[Died | Restarted], name: str) -> Generator[simpy.Event, Any, Died | Restarted]:
-        while True:
-            notice = yield self._machine.notices.get()
-            if isinstance(notice, kind) and notice.container == name:
-                return notice
+        over = self._env.timeout(NOTICE_S_MAX)
+        while not over.processed:
+            heard = self._machine.notices.get()
+            yield heard | over
+            if not heard.triggered:
+                heard.cancel()
+            elif isinstance(heard.value, kind) and heard.value.container == name:
+                return heard.value
+        raise EngineRefused("start a container anew", f"no word of {name} came within {NOTICE_S_MAX:.0f} s")
 
     def probes(self, name: str, sample_cpu_s: float) -> Generator[simpy.Event, Any, dict[str, float]]:
         """CPU that one health probe costs its container, from those that the engine remembers."""
@@ -202,11 +210,20 @@ class HostBench:
         yield self._env.timeout(PROBING_S)
         after = yield from self._counters(name)
         [container_id] = [up.container_id for up in self._machine.containers_up if up.name == name]
-        log = self._client.api.inspect_container(container_id)["State"]["Health"]["Log"]
-        begins_s = [unix_s(entry["Start"]) for entry in log]
-        interval_s = (begins_s[-1] - begins_s[0]) / (len(begins_s) - 1)
+        interval_s = yield from self._probe_interval_s(container_id)
         used_s = self._used_s(name, before, after, sample_cpu_s)
         return {"probe_cpu_s": max(0.0, used_s * interval_s / (after.at_s - before.at_s))}
+
+    def _probe_interval_s(self, container_id: str) -> Generator[simpy.Event, Any, float]:
+        """How far apart the probes were that the engine remembers."""
+        found = yield self._env.call(lambda: self._client.api.inspect_container(container_id))
+        if isinstance(found, Failed):
+            raise EngineRefused("say how a container's health was", found.text)
+        log = (found["State"].get("Health") or {}).get("Log") or []
+        if len(log) < 2:
+            raise EngineRefused("probe a container's health", f"it remembers {len(log)} probes, and it takes two")
+        begins_s = [unix_s(entry["Start"]) for entry in log]
+        return (begins_s[-1] - begins_s[0]) / (len(begins_s) - 1)
 
     def writes(self, name: str, sample_cpu_s: float) -> Generator[simpy.Event, Any, dict[str, float]]:
         """CPU per byte to write to a tmpfs."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import simpy
 
+    from live.container_life import Standing
     from live.engine_events import EngineEvent
     from live.line import Line
     from live.streamed_stats import StatsStream
@@ -58,22 +59,30 @@ class LiveContainer:
     def __init__(self, spec: Container, number: int, new_line: Callable[[LiveContainer], Line]) -> None:
         """Begin as one that is starting; `number` counts the starts of this run.
 
-        `create_s` will be how long the engine took to create it, `started_s` when its start had returned.
+        `create_s` will be how long the engine took to create it, `start_asked_s` when it was asked to start it, and
+        `started_s` when that had returned.
         """
         self.spec = spec
         self.number = number
         self.state: Literal["starting", "up", "restarting", "gone"] = "starting"
         self.container_id = ""
         self.create_s = 0.0
+        self.start_asked_s = 0.0
         self.started_s = 0.0
+        # Whether the engine may still have it, although its start was refused.
+        self.is_left_behind = False
         self.stop_asked = False
         self.stops: list[simpy.Event] = []
         self.kills: list[simpy.Event] = []
         self.events_waiting: deque[EngineEvent] = deque(maxlen=EVENTS_WAITING_MAX)
+        # Whether the engine has told of the first start.
+        self.start_heard = False
         self.restarts_count = 0
         # When the engine started the present life anew, before which any death was an old life's, and when that ended.
         self.reborn_s = -math.inf
         self.died_s = -math.inf
+        # Whether it was given up with the engine, and may be found running.
+        self.was_lost = False
         self._new_line = new_line
         self._numbers = itertools.count(1)
         self._programs: dict[int, OpenProgram] = {}
@@ -85,6 +94,9 @@ class LiveContainer:
         """Be as one of which nothing is known: a new line, and no sign of death."""
         self.line = self._new_line(self)
         self.stats: StatsStream | None = None
+        # Whether the engine is to send counters of a foreign one, and the last that it sent.
+        self.sends_stats = False
+        self.latest: Sample | None = None
         self.reported_s = -math.inf
         self.death: EngineEvent | None = None
         self.is_reviving = False
@@ -109,9 +121,18 @@ class LiveContainer:
         """Whether its end is known or on its way."""
         return self.state != "up" or self.death is not None
 
-    def is_newer_life(self, started_s: float) -> bool:
-        """Whether a life that began then is another than the present one."""
-        return started_s > max(self.reborn_s, self.started_s) + LIVES_APART_S_MIN / 2
+    def is_new_start(self, started_s: float) -> bool:
+        """Take note of a start by the engine; whether it is not the one that the present life began with."""
+        heard, self.start_heard = self.start_heard, True
+        return heard if self.restarts_count == 0 else self._is_later(started_s)
+
+    def is_over(self, found: Standing) -> bool:
+        """Whether the present life is over, as the container stands."""
+        # The first life is if any is. When it began was asked for by our clock, which the engine's may differ from.
+        return not found.runs or (found.ended_before if self.restarts_count == 0 else self._is_later(found.started_s))
+
+    def _is_later(self, started_s: float) -> bool:
+        return started_s > self.reborn_s + LIVES_APART_S_MIN / 2
 
     # What is asked of it.
 
@@ -119,10 +140,13 @@ class LiveContainer:
         """Have its counters read; `done` gets the sample."""
         number = next(self._numbers)
         self._samples[number] = done
-        # A foreign one sends samples of its own accord only, and the next of them is the answer.
-        if not self.is_foreign and not self.line.send(messages.sample(number)):
+        if not self.line.send(messages.sample(number)):
             del self._samples[number]
             done.succeed(self.deaf())
+
+    def await_stats(self, done: simpy.Event) -> None:
+        """Answer with what the engine counts next; `done` gets the sample."""
+        self._samples[next(self._numbers)] = done
 
     def ask_program(self, program: Program, done: simpy.Event) -> None:
         """Have a program run; `done` gets how it ended."""
@@ -158,8 +182,16 @@ class LiveContainer:
 
     def stats_came(self, sample: Sample) -> None:
         """Settle every question for counters with what the engine counted."""
+        self.latest = sample
         for done in self._samples.values():
             done.succeed(sample)
+        self._samples.clear()
+
+    def stats_ended(self, why: str) -> None:
+        """Settle every question for counters: the engine sends none for the moment."""
+        self.sends_stats = False
+        for done in self._samples.values():
+            done.succeed(Refused(self.name, why))
         self._samples.clear()
 
     def struck(self, message: Message) -> None:

@@ -1,9 +1,10 @@
 """One live run per engine at a time, and a word on who has it.
 
 Two signs are looked at: a lock on a file in Tonnage's home, which the operating system lets go when the process
-ends however it ends; and containers on the engine that carry another living run's labels, which is how other
-users of a shared engine are seen. Two users that begin within the same second can miss one another;
-each then sees the other as other load, and neither run counts as comparable.
+ends however it ends; and what carries another living run's labels on the engine, which is how other users of a shared
+engine are seen: containers that run, and an empty volume that stands for the whole time the engine is held, between two
+runs too. It is looked for before and after our own is made, so two users that begin in the same instant may both be
+refused, but never both be let in.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import time
 from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING
 
+from live.engine import engine_errors
 from live.errors import EngineBusy
+from live.labels import new_run_labels
 from live.leftovers import labelled
 from sim import places
 
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
     import docker
 
 LOCK_NAME = "live.lock"
+MARK_PREFIX = "tonnage-held-"
+# The longest that an engine may be held, for users on other machines, who cannot see whether the holder lives.
+HELD_S_MAX = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,14 @@ class Holder:
 
 @contextlib.contextmanager
 def live_lock(run: str, client: docker.DockerClient) -> Iterator[None]:
-    """Hold the engine for one run; `EngineBusy` names who has it instead."""
+    """Hold the engine for as long as it takes; `EngineBusy` names who has it instead."""
+    with home_lock(run), mark(client, run):
+        yield
+
+
+@contextlib.contextmanager
+def home_lock(run: str) -> Iterator[None]:
+    """Be the only one of this home that runs live; `EngineBusy` names who does instead."""
     path = lock_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
@@ -53,7 +66,6 @@ def live_lock(run: str, client: docker.DockerClient) -> Iterator[None]:
             raise EngineBusy(str(read_holder() or f"a process that holds {path}"))
         _write(file, Holder(os.getpid(), run, time.time()))
         try:
-            _refuse_if_used(client, run)
             yield
         finally:
             file.truncate(0)
@@ -105,8 +117,25 @@ def _write(file: IO[str], holder: Holder) -> None:
     file.flush()
 
 
+@contextlib.contextmanager
+def mark(client: docker.DockerClient, run: str) -> Iterator[None]:
+    """Keep a sign on the engine that it is held; `EngineBusy` where somebody else's is there."""
+    _refuse_if_used(client, run)
+    name = f"{MARK_PREFIX}{run}"
+    client.api.create_volume(name, labels=new_run_labels(run, HELD_S_MAX).as_labels())
+    try:
+        _refuse_if_used(client, run)
+        yield
+    finally:
+        # An engine that is gone by now took it along, or has it removed by `tonnage doctor --fix`.
+        with contextlib.suppress(*engine_errors()):
+            client.api.remove_volume(name, force=True)
+
+
 def _refuse_if_used(client: docker.DockerClient, run: str) -> None:
     for thing in labelled(client):
         other = thing.owner_labels
-        if thing.running and thing.run != run and other is not None and not thing.is_leftover():
-            raise EngineBusy(f"{other.holder()} (its container {thing.name} runs on this engine)")
+        if thing.run == run or other is None or thing.is_leftover():
+            continue
+        if thing.running or (thing.kind == "volume" and thing.name.startswith(MARK_PREFIX)):
+            raise EngineBusy(f"{other.holder()} (its {thing.kind} {thing.name} is on this engine)")

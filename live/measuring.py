@@ -23,11 +23,16 @@ def measure_and_keep(say: Callable[[str], None]) -> HostProfile:
         from live.baseline import with_baseline
         from live.engine_bench import with_engine_start
         from live.host_profile import measure_host
+        from live.run import held
 
         # What others have left to be written to disk slows an engine's creates and starts for some minutes.
         os.sync()
-        profile = with_engine_start(measure_host(client, say), say)
-    # Kept before the last experiment, which is a run like any other and reads it.
+        profile = measure_host(client, say)
+        # Kept after each experiment, so that none that fails takes the others' results along.
+        _keep(profile)
+        with held(client, say):
+            profile = with_engine_start(profile, say)
+    # The last one is a run like any other and reads it.
     _keep(profile)
     profile = with_baseline(profile, say)
     _keep(profile)

@@ -7,6 +7,7 @@ from somebody else; so each kind of it has a word of its own in `--allow`.
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -26,7 +27,9 @@ PERMISSIONS: tuple[Permission, ...] = ("images", "mounts", "privileges")
 SOCKET_NAMES = frozenset({"docker.sock", "podman.sock", "containerd.sock"})
 SOCKET_DIRECTORIES = frozenset({"/var/run", "/run", "/run/podman", "/var/run/podman", "/run/containerd"})
 
-ROOT_NAMES = frozenset({"root", "0"})
+# A user whom no image can turn into another: a number that is not 0, alone or with a group that is a number. Digits are
+# never looked up by name in the passwd of the image, and anything else always is.
+ORDINARY_USER = re.compile(r"0*[1-9][0-9]*(:[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +97,16 @@ def _privileges(foreign: Foreign) -> Iterator[str]:
         yield "privileged mode: every capability and every device of the host, which is root on it"
     if foreign.capabilities:
         yield f"the capabilities {', '.join(foreign.capabilities)}"
-    if _is_root(foreign.user):
-        yield f"the user {foreign.user}, which is root in the container"
+    if foreign.user is not None and not ORDINARY_USER.fullmatch(foreign.user):
+        yield f"the user {foreign.user}, {_who(foreign.user)}"
     if foreign.writable:
         yield "a writable root file system"
 
 
-def _is_root(user: str | None) -> bool:
-    """Whether a user, written as `name` or `uid` with an optional `:group`, is root; None is ours, which is nobody."""
-    if user is None:
-        return False
-    name = user.partition(":")[0].strip()
-    # An empty name leaves the choice to the image, which is root unless it says otherwise; 00 is 0 to the engine.
-    return name in ROOT_NAMES or name.strip("0") == ""
+def _who(user: str) -> str:
+    """Whom a user, written as `name` or `uid` with an optional `:group`, may turn out to be."""
+    uid = user.partition(":")[0]
+    # 00 is 0 to the engine.
+    if uid == "root" or (uid and not uid.strip("0")):
+        return "which is root in the container"
+    return "which is what the image says it is, root too; numbers like 1000:1000 are always themselves"

@@ -21,12 +21,13 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Self, assert_never
 
 from live import engine_remains as remains
 from live.engine import CONNECTIONS_MAX, ENGINE_TIMEOUT_S, answering
 from live.errors import EngineRefused, MissingExtra
+from live.leftovers import labelled, remove_run
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -58,7 +59,9 @@ mount -t tmpfs tonnage /run/containerd && mount --bind "$1/etc" /etc/docker && e
 class PrivateEngine:
     """An engine that is up while its context is entered; fulfils `live.blows.EngineBlows`.
 
-    `EngineRefused` on entering, where this machine cannot have one. Nothing of it is left afterwards.
+    `EngineRefused` on entering, where this machine cannot have one. Afterwards nothing of it is left but, where the
+    machine had none, the empty directories `/run/containerd` and `/etc/docker`: another private engine may have them
+    covered by now, and would lose its own if they were removed under it.
     """
 
     def __init__(self) -> None:
@@ -69,6 +72,8 @@ class PrivateEngine:
         # Whoever holds it ends or starts the engine's processes.
         self._hand = threading.Lock()
         self._leaving = threading.Event()
+        # Nobody waits any more for the end of the blow that is being dealt.
+        self._blow_is_over = threading.Event()
 
     def __enter__(self) -> Self:
         """Start it, and wait until it answers."""
@@ -76,6 +81,7 @@ class PrivateEngine:
         if why:
             raise EngineRefused(WANTED, why)
         self._leaving.clear()
+        self._blow_is_over.clear()
         self._directory = remains.new_directory()
         with ExitStack() as unless_it_starts:
             unless_it_starts.callback(self.close)
@@ -110,26 +116,43 @@ class PrivateEngine:
     def strike(self, blow: Blow, down_s: float | None) -> None:
         """Deal the blow, and have the engine up again `down_s` after it began; None means never.
 
-        Blocks until then. `EngineRefused` if the engine does not come up again.
+        Blocks until then, or until it is brought back or closed before its time. `EngineRefused` if the engine does not
+        end, or does not come up again.
         """
         begun_s = time.monotonic()
         with self._hand:
             if self._leaving.is_set():
                 return
             self._deal(blow)
-            if down_s is None or self._leaving.wait(max(0.0, begun_s + down_s - time.monotonic())):
+            if down_s is None or self._blow_is_over.wait(max(0.0, begun_s + down_s - time.monotonic())):
                 return
             self._start()
 
-    def restore(self) -> None:
-        """Have it up, where a blow left it down for good: for whoever uses it next."""
+    def bring_back(self) -> None:
+        """Have it up, where a blow left it down or would for some time yet, and where it ended by itself."""
+        self._blow_is_over.set()
         with self._hand:
-            if self._engine is None and not self._leaving.is_set():
+            if self._leaving.is_set():
+                return
+            # Only now: the blow that it was meant for had the hand.
+            self._blow_is_over.clear()
+            if self._engine is None or self._engine.poll() is not None:
                 self._start()
+
+    def restore(self) -> None:
+        """Have it up and without anything of earlier runs, for whoever uses it next; `EngineRefused` if that fails."""
+        self.bring_back()
+        with closing(self.client()) as client, answering("say what is on it"):
+            # Whoever made it: on an engine of our own it is nobody else's, and would come back in the next run.
+            runs = sorted({thing.run for thing in labelled(client)})
+            left = [name for run in runs for name in remove_run(client, run)]
+        if left:
+            raise EngineRefused("be emptied of earlier runs", f"it keeps {', '.join(left)}")
 
     def close(self) -> None:
         """End every process of it and remove its directory; a blow that is being dealt ends first."""
         self._leaving.set()
+        self._blow_is_over.set()
         with self._hand:
             if self._directory is not None:
                 remains.kill_all(self._directory)
@@ -140,19 +163,13 @@ class PrivateEngine:
     def _deal(self, blow: Blow) -> None:
         match blow:
             case "stop":
-                self._stop()
+                self._end_engine(signal.SIGTERM)
             case "crash":
                 self._end_engine(signal.SIGKILL)
             case "loss":
                 self._lose()
             case _:
                 assert_never(blow)
-
-    def _stop(self) -> None:
-        try:
-            self._end_engine(signal.SIGTERM)
-        except subprocess.TimeoutExpired:
-            raise EngineRefused("end", f"the private engine did not within {STOP_S_MAX:.0f} s") from None
 
     def _lose(self) -> None:
         """What a machine that loses its power loses: its processes, what it had mounted, and what was below /run."""
@@ -164,7 +181,10 @@ class PrivateEngine:
     def _end_engine(self, how: signal.Signals) -> None:
         if self._engine is not None:
             self._engine.send_signal(how)
-            self._engine.wait(STOP_S_MAX)
+            try:
+                self._engine.wait(STOP_S_MAX)
+            except subprocess.TimeoutExpired:
+                raise EngineRefused("end", f"the private engine did not within {STOP_S_MAX:.0f} s") from None
             self._engine = None
 
     def _reap(self) -> None:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from live.comparable import disturbances, failures, quiet_spans_s, refusals
 from live.docker_machine import DockerMachine
 from live.engine import answering, connect
-from live.errors import EngineRefused, UnfitStory
+from live.errors import EngineMissing, EngineRefused, UnfitStory
 from live.image import ImageError, worker_image
 from live.interruption import interruptible
 from live.labels import new_run_labels
 from live.leftovers import find_leftovers
-from live.lock import live_lock
+from live.lock import home_lock, live_lock, mark
 from live.other_load import LoadWatch
 from live.permissions import refuse_unpermitted
 from live.pinning import pinned
@@ -108,7 +108,8 @@ def replay(
     """Run a story on a real engine of its own choice; with `directory`, its record is kept there.
 
     The real world draws its own physics: `physics_seed` is only written down, to tell repeats apart.
-    Raises EngineMissing, EngineBusy, EngineRefused and UnfitStory before anything is written or created.
+    Raises UnfitStory, EngineMissing and EngineBusy before anything is written, and EngineRefused where the engine does
+    not do what a run cannot go without.
     """
     with engine_for(story, terms or Terms(), say) as engine:
         return play(engine, story, directory=directory, physics_seed=physics_seed, say=say)
@@ -163,13 +164,26 @@ def engine_for(story: Story, terms: Terms, say: Say) -> Iterator[Held]:
         with contextlib.closing(client), held(client, say) as engine:
             yield engine
         return
-    say("starting an engine of this run's own")
-    with (
-        PrivateEngine() as private,
-        contextlib.closing(private.client()) as client,
-        held(client, say) as engine,
-    ):
-        yield dataclasses.replace(engine, blows=private)
+    run = _new_run()
+    with home_lock(run), _machines_engine(run):
+        say("starting an engine of this run's own")
+        with PrivateEngine() as private, contextlib.closing(private.client()) as client:
+            yield dataclasses.replace(_ready(client, say), blows=private)
+
+
+@contextlib.contextmanager
+def _machines_engine(run: str) -> Iterator[None]:
+    """Hold the machine's own engine too, if it has one: a run beside another user's would disturb both."""
+    try:
+        client = connect()
+    except EngineMissing:
+        yield
+        return
+    with contextlib.ExitStack() as until_it_ends:
+        until_it_ends.enter_context(contextlib.closing(client))
+        with answering("say what is on it"):
+            until_it_ends.enter_context(mark(client, run))
+        yield
 
 
 @contextlib.contextmanager
@@ -178,10 +192,17 @@ def held(client: docker.DockerClient, say: Say) -> Iterator[Held]:
     with contextlib.ExitStack() as until_it_ends:
         with answering("say what is on it"):
             until_it_ends.enter_context(live_lock(_new_run(), client))
-            left, info = find_leftovers(client), client.info()
-        if left:
-            say(f"{len(left)} objects of crashed runs lie on the engine; `tonnage doctor --fix` removes them")
-        yield Held(client, info, _worker_image(client))
+        yield _ready(client, say)
+
+
+def _ready(client: docker.DockerClient, say: Say) -> Held:
+    with answering("say what is on it"):
+        left, info = find_leftovers(client), client.info()
+    if left:
+        still = sum(thing.running for thing in left)
+        running = f", {still} of them running" if still else ""
+        say(f"{len(left)} objects of crashed runs lie on the engine{running}; `tonnage doctor --fix` removes them")
+    return Held(client, info, _worker_image(client))
 
 
 @contextlib.contextmanager
@@ -253,10 +274,15 @@ def _known(engine: Held) -> dict[str, Any]:
 def _judged(story: Story, stage: Stage, recorder: Recorder, reasons: tuple[str, ...]) -> dict[str, Any]:
     """What is known of the harness and its disturbances after the run, and what follows for comparing it."""
     lag = stage.env.lag.summary()
-    load = stage.watch.busiest(quiet_spans_s(recorder.window or (0.0, 0.0), recorder.tables["events"]))
-    found = [*reasons, *failures(story, recorder.tables["events"]), *disturbances(lag, load, stage.watch.unreadable)]
+    quiet_s = quiet_spans_s(recorder.window or (0.0, 0.0), recorder.tables["events"])
+    load = stage.watch.busiest(quiet_s)
+    was_away = recorder.window is not None and not quiet_s
+    disturbed = disturbances(lag, load, stage.watch.unreadable, engine_was_away=was_away)
+    found = [*reasons, *failures(story, recorder.tables["events"]), *disturbed]
     if stage.machine.engine_lost and not any(isinstance(fault, StrikeHost) for fault in story.faults):
         found.append("the engine was lost")
+    if stage.machine.blow_failure:
+        found.append(f"a blow to the engine went wrong: {stage.machine.blow_failure}")
     return {
         "harness": dataclasses.asdict(lag) | {"posts_held_count": stage.env.posts_held_count} | _harness(load),
         "other_load": {} if load is None else {"cores_mean": load.cores_mean, "steal_ratio": load.steal_ratio},

@@ -332,12 +332,12 @@ def _never_measured(story: Story, metric: str, container: str | None) -> str:
         return "the story has no rate limits"
     if needs == "providers" and not story.providers:
         return "the story has no providers"
-    return _no_life(story, needs, chosen)
+    return _no_life(needs, chosen)
 
 
-def _no_life(story: Story, needs: str, chosen: list[Container]) -> str:
-    if needs == "restart" and not restarts(story, chosen):
-        return "no container it covers has a restart policy or a host that is struck"
+def _no_life(needs: str, chosen: list[Container]) -> str:
+    if needs == "restart" and not restarts(chosen):
+        return "no container it covers has a restart policy"
     if needs == "tmpfs" and not any(one.tmpfs for one in chosen):
         return "no container it covers has a tmpfs"
     unhealthy = needs == "healthcheck" and all(one.health is None for one in chosen)

@@ -73,8 +73,10 @@ class Dependency(Entry):
 
 def _dependencies_in_full(value: object) -> object:
     """Turn the short form, a list of names, into the long one."""
-    if not isinstance(value, list):
+    if isinstance(value, dict):
         return value
+    if not isinstance(value, list):
+        raise BadValueError("a list of containers, or a mapping of them to conditions", "[db]")
     names: dict[str, object] = {}
     for index, item in enumerate(value):
         name = _name_at(index, item)

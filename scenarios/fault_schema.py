@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from scenarios.entry import Entry
 from scenarios.errors import BadValueError
-from scenarios.fields import Cores, Duration, DurationLaw, ExitCode, MemLimit, Name, Share, SomeMemory, Span
+from scenarios.fields import Cores, Duration, DurationLaw, ExitCode, HangSpan, MemLimit, Name, Share, SomeMemory, Span
 
 FAULTS_COUNT_MAX = 1000
 # These hold for the whole run, and have no time of their own.
@@ -26,7 +26,7 @@ class Hang(Entry):
     """A container's first process stands still, deaf to probes, orders and SIGTERM."""
 
     container: Name = Field(description="Which container.", examples=["agents"])
-    for_: Span = Field(alias="for", description="How long.", examples=["5s"])
+    for_: HangSpan = Field(alias="for", description="How long, a day at most.", examples=["5s"])
 
 
 class MemoryLeak(Entry):
@@ -51,19 +51,12 @@ class NewLimits(Entry):
         return self
 
 
-class EngineOutage(Entry):
-    """A host's engine is away for a while."""
-
-    host: Name | None = Field(default=None, description="Which host; needed where there are several.")
-    for_: Span = Field(alias="for", description="How long, until it is started again.", examples=["5s"])
-
-
-class HostLoss(Entry):
-    """A host with its engine and its containers is gone."""
+class Outage(Entry):
+    """A host's engine, or the host itself, is away."""
 
     host: Name | None = Field(default=None, description="Which host; needed where there are several.")
     for_: Span | None = Field(
-        default=None, alias="for", description="How long, until it is there again. Left out: for good."
+        default=None, alias="for", description="How long, until it is started again. Left out: for good."
     )
 
 
@@ -80,7 +73,11 @@ class Rudeness(Entry):
     late: DurationLaw | None = Field(default=None, description="How much later.", examples=["2s"])
     late_ratio: Share | None = Field(default=None, description="Share that is late; all of it by default.")
     twice: Share = Field(default=0.0, description="Share that is told a second time.")
-    early: Share = Field(default=0.0, description="Share that is told at once, before the answer it belongs to.")
+    early: Share = Field(
+        default=0.0,
+        description="Share that is told at once, before the answer it belongs to (a real engine's notices are never "
+        "held back, so it changes nothing there).",
+    )
     lost: Share = Field(default=0.0, description="Share that is never told.")
 
     @model_validator(mode="after")
@@ -101,8 +98,7 @@ def _host_in_full(value: object) -> object:
 
 
 CrashInFull = Annotated[Crash, BeforeValidator(_container_in_full, json_schema_input_type=Crash | Name)]
-OutageInFull = Annotated[EngineOutage, BeforeValidator(_host_in_full, json_schema_input_type=EngineOutage | Name)]
-LossInFull = Annotated[HostLoss, BeforeValidator(_host_in_full, json_schema_input_type=HostLoss | Name)]
+OutageInFull = Annotated[Outage, BeforeValidator(_host_in_full, json_schema_input_type=Outage | Name)]
 
 
 class Fault(Entry):
@@ -125,12 +121,13 @@ class Fault(Entry):
     fill_disk: Name | None = Field(default=None, description="Fill a container's first tmpfs.")
     limit: NewLimits | None = Field(default=None, description="Change limits: {container: agents, cpus: 0.5}.")
     stop_engine: OutageInFull | None = Field(
-        default=None, description="The engine ends in order, and its containers with it: {for: 5s}."
+        default=None, description="The engine ends in order, and its containers with it: local, {for: 5s}."
     )
     crash_engine: OutageInFull | None = Field(
-        default=None, description="The engine is killed, and its containers live on until it is back: {for: 5s}."
+        default=None,
+        description="The engine is killed, and its containers live on until it is back: local, {for: 5s}.",
     )
-    lose_host: LossInFull | None = Field(
+    lose_host: OutageInFull | None = Field(
         default=None, description="A host is gone at once with all that runs on it: local, {host: local, for: 5s}."
     )
     slow_start: SlowStart | None = Field(

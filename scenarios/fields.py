@@ -216,6 +216,8 @@ Duration = Annotated[float, PlainValidator(durations(0)), WithJsonSchema(_DURATI
 Window = Annotated[float, PlainValidator(durations(0.001)), WithJsonSchema(_DURATION)]
 # A span that something takes, or that lies between two things: never nothing.
 Span = Annotated[float, PlainValidator(durations(0.001)), WithJsonSchema(_DURATION)]
+# A container that hangs is told so once, and takes no longer order.
+HangSpan = Annotated[float, PlainValidator(durations(0.001, DAY_S)), WithJsonSchema(_DURATION)]
 
 Size = Annotated[int, PlainValidator(sizes(0)), WithJsonSchema(_SIZE)]
 SomeMemory = Annotated[int, PlainValidator(sizes(units.KIB)), WithJsonSchema(_SIZE)]

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 WORKS_PER_PROGRAM_MAX = 4000
 # An agent whose step failed waits at least this long, or a story without think time would stand still in time.
 FAILURE_PAUSE_S_MIN = 0.001
+# An agent that was refused by a container that answers waits at least this long: what it lacks does not come at once.
+REFUSED_PAUSE_S_MIN = 1.0
 # An agent whose container is gone and that hears nothing of it asks after so long: a notice can be lost.
 ASK_AGAIN_S = 5.0
 
@@ -85,6 +87,8 @@ class Agent:
         self.name = f"{group.name}/{number}"
         self.up = shared.presence[group.container].up
         self._gave_up = False
+        # Whether its last program was refused by a container that is there all the same.
+        self._turned_away = False
         self._env = env
         self._group = group
         self._machine = machine
@@ -191,7 +195,7 @@ class Agent:
         outcome = yield self._submit(steps)
         if isinstance(outcome, Finished) and outcome.steps_count < len(steps):
             return first + outcome.steps_count, self._shared.until_s
-        return self._after(outcome, first, first + len(steps), recorder)
+        return (yield from self._after(outcome, first, first + len(steps), recorder))
 
     def _run_one(self, index: int, free_s: float, recorder: Recorder) -> Generator[simpy.Event, Any, tuple[int, float]]:
         """Run one step with its shared decisions."""
@@ -212,10 +216,10 @@ class Agent:
                 continue
             if work and self._may_wait(stage):
                 part = Step(index, self._env.now, 0.0, tuple(work), last=False)
-                outcome = yield from self._submit_part(part, begun=begun)
-                work, begun = [], True
+                outcome = yield self._submit([part])
                 if not isinstance(outcome, Finished):
-                    return self._after(outcome, index, index + 1, recorder)
+                    return (yield from self._after(outcome, index, index + 1, recorder, begun=begun))
+                work, begun = [], True
             if isinstance(stage, _Taking):
                 yield stage.limiter.take(self.name, stage.tokens.value(index))
             elif not (yield from self._call(stage.caller, index, recorder)):
@@ -223,15 +227,8 @@ class Agent:
                 return (yield from self._give_up(index, recorder))
             else:
                 work.append(Sleep(stage.caller.latency_s(index)))
-        outcome = yield from self._submit_part(self._step(index, self._env.now, work), begun=begun)
-        return self._after(outcome, index, index + 1, recorder)
-
-    def _submit_part(self, part: Step, *, begun: bool) -> Generator[simpy.Event, Any, object]:
-        """Run one part of a step; a refusal loses the step where an earlier part of it was done."""
-        outcome = yield self._submit([part])
-        if begun and isinstance(outcome, Refused):
-            return Lost(self.name, part.index, "container", self._env.now)
-        return outcome
+        outcome = yield self._submit([self._step(index, self._env.now, work)])
+        return (yield from self._after(outcome, index, index + 1, recorder, begun=begun))
 
     def _give_up(self, index: int, recorder: Recorder) -> Generator[simpy.Event, Any, tuple[int, float]]:
         """Leave a failed step: give back what it held, and pause as after a kill, so that failing takes time."""
@@ -239,7 +236,7 @@ class Agent:
         if any(isinstance(stage, told.Hold) for stage in self._group.stages):
             outcome = yield self._submit([Step(index, self._env.now, 0.0, (Release(),), last=False)])
             if not isinstance(outcome, Finished):
-                return self._after(outcome, index + 1, index + 1, recorder)
+                return (yield from self._after(outcome, index + 1, index + 1, recorder))
         yield self._env.timeout(max(0.0, free_s - self._env.now))
         return index + 1, free_s
 
@@ -263,30 +260,57 @@ class Agent:
         program = Program(self.name, tuple(steps), self._shared.until_s, self._group.process)
         return self._machine.submit(self._group.container, program)
 
-    def _after(self, outcome: object, first: int, following: int, recorder: Recorder) -> tuple[int, float]:
+    def _after(
+        self, outcome: object, first: int, following: int, recorder: Recorder, *, begun: bool = False
+    ) -> Generator[simpy.Event, Any, tuple[int, float]]:
         """Decide what follows a program: go on, start anew after a kill, wait for the container, or give up.
 
         `first` is the step that a refused program would have begun with, `following` the one after a finished program.
+        Where an earlier part of `first` was done, which `begun` says, a refusal loses that step.
         """
+        if isinstance(outcome, Refused):
+            free_s = yield from self._refused(outcome.reason, recorder, begun=begun)
+            return (first + 1 if begun else first), free_s
+        self._turned_away = False
         if isinstance(outcome, Finished):
             return following, outcome.finish_s
-        if isinstance(outcome, Lost):
-            recorder.event(outcome.happened_s, "lost", self.container, self.name, outcome.cause)
-            if outcome.cause == "container":
-                self._shared.presence.went(self.container, outcome.happened_s)
-                self.up = False
-            elif self._group.on_kill == "stop":
-                self.up, self._gave_up = False, True
-            return outcome.step_index + 1, max(self._env.now, outcome.happened_s + self._group.restart_delay_s)
-        self._refused(str(getattr(outcome, "reason", outcome)), recorder)
-        return first, self._env.now
+        assert isinstance(outcome, Lost)
+        recorder.event(outcome.happened_s, "lost", self.container, self.name, outcome.cause)
+        if outcome.cause == "container":
+            self._shared.presence.went(self.container, outcome.happened_s)
+            self.up = False
+        elif self._group.on_kill == "stop":
+            self.up, self._gave_up = False, True
+        return outcome.step_index + 1, max(self._env.now, outcome.happened_s + self._group.restart_delay_s)
 
-    def _refused(self, reason: str, recorder: Recorder) -> None:
-        """Take it that the container is not there; the first refusal since it was is written down."""
-        if self._shared.presence[self.container].up:
-            recorder.event(self._env.now, "refused", self.container, self.name, reason)
-        self.up = False
-        self._shared.presence.missed(self.container)
+    def _refused(self, reason: str, recorder: Recorder, *, begun: bool) -> Generator[simpy.Event, Any, float]:
+        """Tell a container that is gone from one that only took no program; when the agent is free is returned.
+
+        The first refusal of a row is written down, but none by a container whose end is known; a loss always is.
+        """
+        presence, refused_s = self._shared.presence, self._env.now
+        answers = yield from self._answers()
+        if begun:
+            recorder.event(refused_s, "lost", self.container, self.name, "refused" if answers else "container")
+        elif presence[self.container].up and not self._turned_away:
+            recorder.event(refused_s, "refused", self.container, self.name, reason)
+        self.up = self._turned_away = answers
+        delay_s = self._group.restart_delay_s
+        if answers:
+            return self._env.now + max(delay_s, REFUSED_PAUSE_S_MIN)
+        presence.missed(self.container)
+        return refused_s + delay_s if begun else refused_s
+
+    def _answers(self) -> Generator[simpy.Event, Any, bool]:
+        """Ask a container that is not known to be gone; one of whose return is heard meanwhile is there, too."""
+        state = self._shared.presence[self.container]
+        if not state.up:
+            return False
+        known_s = state.known_s
+        answer = self._machine.sample(self.container)
+        yield self._env.any_of([answer, self._env.timeout(ASK_AGAIN_S)])
+        is_refused = answer.processed and isinstance(answer.value, Refused)
+        return self._shared.presence[self.container].up and (state.known_s > known_s or not is_refused)
 
     @staticmethod
     def _may_wait(stage: _Taking | _Calling) -> bool:

@@ -36,6 +36,8 @@ LEAK_PIECES_COUNT = 20
 REPEATS_COUNT_MAX = 10_000
 # A program that could not begin is refused at once; one that is not refused by then was dealt, however long it runs.
 REFUSAL_S_MAX = 1.0
+# Names of a story's own agents begin otherwise.
+NOBODY = "!"
 # Later than any run ends.
 FAR_S = 1e9
 
@@ -50,16 +52,16 @@ class FaultCourse:
         self._machine = machine
         self._recorder = recorder
 
-    def begin(self, until_s: float) -> None:
-        """Let every fault take its course from now on, those that would come after `until_s` left out."""
+    def begin(self, begin_s: float, until_s: float) -> None:
+        """Let every fault take its course in the window from `begin_s` to `until_s`."""
         for number, fault in enumerate(self._story.faults):
             if not isinstance(fault, RudeNotices):
-                self._env.process(self._run(number, fault, until_s))
+                self._env.process(self._run(number, fault, begin_s, until_s))
 
-    def _run(self, number: int, fault: Fault, until_s: float) -> Generator[simpy.Event, Any, None]:
+    def _run(self, number: int, fault: Fault, begin_s: float, until_s: float) -> Generator[simpy.Event, Any, None]:
         assert not isinstance(fault, RudeNotices)
         who = f"fault/{number}"
-        at_s = self._env.now + LawStream(fault.when.first_s, self._story.seed, who, "first").value(0)
+        at_s = begin_s + LawStream(fault.when.first_s, self._story.seed, who, "first").value(0)
         every = None if fault.when.every_s is None else LawStream(fault.when.every_s, self._story.seed, who, "every")
         for repeat in range(REPEATS_COUNT_MAX):
             if at_s >= until_s:
@@ -101,9 +103,9 @@ class FaultCourse:
             case StrikeHost():
                 struck = machine.strike_host(fault.host, fault.blow, fault.down_s)
             case LeakMemory():
-                struck = machine.submit(fault.container, self._leak(f"leak-{number}/{repeat}", fault))
+                struck = machine.submit(fault.container, self._leak(f"{NOBODY}leak-{number}/{repeat}", fault))
             case FillDisk():
-                struck = machine.submit(fault.container, self._filling(f"fill-{number}/{repeat}", fault))
+                struck = machine.submit(fault.container, self._filling(f"{NOBODY}fill-{number}/{repeat}", fault))
             case _:
                 raise AssertionError(fault)
         return struck

@@ -34,7 +34,7 @@ def lives_metrics(
 
 
 def _restarts(rows: Sequence[Row], window: Window) -> int:
-    """The engine's own count at the end of the window less that at its beginning: one nobody told of is in it."""
+    """The machine's count at the end of the window less that at its beginning: one nobody told of is in it."""
 
     def count_at(end_s: float) -> int:
         return max((int(detail) for at_s, what, detail in rows if what == "restarted" and at_s <= end_s), default=0)

@@ -84,7 +84,8 @@ def _of_container(container: Container, recorder: Recorder, window: tuple[float,
     yield metric("memory_bytes_mean", "bytes", _time_mean(samples, "memory_bytes", window))
     yield metric("memory_bytes_max", "bytes", _peak(samples, window))
     yield from _latencies(container.name, recorder, window)
-    yield metric("oom_kill_count", "count", round(_rise(samples, "oom_kills_count", window)))
+    oom_kills = round(_rise(samples, "oom_kills_count", window)) + _ends_by_oom(events, container.name, window)
+    yield metric("oom_kill_count", "count", oom_kills)
     lost = _events(events, "lost", container.name, window)
     if steps_count + lost:
         yield metric("completion_ratio", "ratio", steps_count / (steps_count + lost))
@@ -156,6 +157,12 @@ def _events(events: Table, what: str, container: str | None, window: tuple[float
     return sum(
         1 for name, where, at_s in rows if name == what and where == container and window[0] <= at_s <= window[1]
     )
+
+
+def _ends_by_oom(events: Table, container: str, window: tuple[float, float]) -> int:
+    """How often PID 1 itself was killed for memory: its container ended before any sample could show it."""
+    rows = zip(*(events[name] for name in ("what", "container", "detail", "at_s")), strict=True)
+    return sum(row[:3] == ("died", container, "oom") and window[0] <= row[3] <= window[1] for row in rows)
 
 
 # The whole story.

@@ -90,7 +90,7 @@ class Performance:
         self._recorder.begin_window(begin_s, until_s)
         yield from self._sample_all()
         lives = self._let_live(until_s)
-        FaultCourse(self._env, self._story, self._machine, self._recorder).begin(until_s)
+        FaultCourse(self._env, self._story, self._machine, self._recorder).begin(begin_s, until_s)
         yield self._env.timeout(max(0.0, until_s - self._env.now))
         yield from self._sample_all()
         self._note_shared()

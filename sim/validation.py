@@ -209,7 +209,7 @@ def _given_away(broken: Comparison, right: Comparison) -> MetricComparison | Non
 def _shows(variant: Variant, small: Story, real: Sequence[Outcome]) -> bool:
     """Whether a story has what a control breaks."""
     if variant == "fluid_quota":
-        return any(container.cpus_limit is not None for container in small.containers)
+        return any(metric.name == "throttled_s" and metric.value > 0 for run in real for metric in run.metrics)
     if variant == "wrong_weights":
         return len({container.cpu_shares for container in small.containers}) > 1
     return any(metric.name == "oom_kill_count" and metric.value > 0 for run in real for metric in run.metrics)

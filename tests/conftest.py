@@ -139,13 +139,14 @@ def _without_engine(why: str) -> NoReturn:
 
 
 def _labelled(client: docker.DockerClient) -> dict[str, str]:
-    """Names by id of the containers and networks on the engine that a run made, others' running runs apart."""
+    """Names by id of what a run made on the engine, others' running runs apart."""
     filters = {"label": RUN_LABEL}
     containers = client.api.containers(all=True, filters=filters)
     networks = client.api.networks(filters=filters)
+    volumes = client.api.volumes(filters=filters)["Volumes"] or []
     return {
-        str(found["Id"]): str(found.get("Name") or found["Names"][0].lstrip("/"))
-        for found in [*containers, *networks]
+        str(found.get("Id") or found["Name"]): str(found.get("Name") or found["Names"][0].lstrip("/"))
+        for found in [*containers, *networks, *volumes]
         if not _is_of_another(found["Labels"])
     }
 

@@ -5,7 +5,9 @@ container's own quota, and when the container stands still, so does it.
 A foreign container (`Container.foreign`) is idle in the model, since nobody knows its program: it costs no CPU, needs
 the memory of our supervisor as a stand-in (or its limit, where that is less), and its counters are read from outside.
 Known to be wrong: the memory of a program whose `process` is "main" is touched without the supervisor, so that a hang
-of PID 1 does not hold it up; and in a container cut off from its engine, what the supervisor writes never blocks it.
+of PID 1 does not hold it up; in a container cut off from its engine, what the supervisor writes never blocks it; and a
+foreign container that another waits for until it has completed ends with exit code 0 as soon as it is up, though a real
+one works for a while and may fail.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ Cause = Literal["oom", "killed", "exited"]
 SIGKILL_EXIT = 137
 # The worker's processes raise their `oom_score_adj` by 500, so that PID 1 outlives them.
 _CHILD_ADJUSTMENT_RATIO = 0.5
+# A job takes next to no time, but ends after it was started and not in the same instant.
+_JOB_S = 0.001
 
 
 class _Nobody:
@@ -79,6 +83,9 @@ class SimulatedContainer:
         # Killed processes that the kernel is still clearing away, each with what tells of its loss.
         self._ending: dict[Task, Callable[[], object]] = {}
         self._sample_missed = False
+        # Whether a question is answered: PID 1 listens once its own program is ready.
+        self.serves = False
+        self._is_job = spec.name in around.jobs
 
     def _base_bytes(self, memory_bytes_limit: int | None) -> int:
         base_bytes = self.profile.supervisor_memory_bytes
@@ -97,14 +104,20 @@ class SimulatedContainer:
         """Let PID 1 come up: an interpreter's start is CPU work, and some programs sleep before they are ready."""
         if self.spec.foreign is not None:
             ready()
+            if self._is_job:
+                self.after(_JOB_S, lambda: self.die("exited", 0))
             return
+
+        def serving() -> None:
+            self.serves = True
+            ready()
 
         def listening() -> None:
             self.supervisor.listen_to_signals()
             if self.spec.start_delay_s > 0:
-                self.supervisor.stand_still(self.spec.start_delay_s, ready, lightly=True)
+                self.supervisor.stand_still(self.spec.start_delay_s, serving, lightly=True)
             else:
-                ready()
+                serving()
 
         self.errand(self.profile.ready_s_mean, listening)
 
@@ -226,9 +239,8 @@ class SimulatedContainer:
             self.memory.erase(self.tmpfs.erase(agent))
 
     def tell_full(self, agent: str) -> None:
-        """Tell that a write was refused, as late as the supervisor would."""
-        notice = DiskFull(self.name, agent, self.now, self.now)
-        self.errand(self.profile.submit_cpu_s / 2, lambda: self._tell(notice, self.profile.notice_s_mean))
+        """Tell that a write was refused; the agent's process says so itself."""
+        self._tell(DiskFull(self.name, agent, self.now, self.now), self.profile.notice_s_mean)
 
     def set_memory_limit(self, memory_bytes_limit: int | None) -> None:
         """Change the memory limit; whoever no longer fits dies."""
@@ -254,6 +266,8 @@ class SimulatedContainer:
         process.report()
         process.kill()
         self.memory.leave(agent)
+        # What PID 1 held in its place it gives back, but not what leaked.
+        self.memory.give_back(INIT, process.held_bytes if process.owner == INIT else 0)
         resident_bytes = self.profile.agent_memory_bytes + process.own_bytes
         kill_cpu_s = self.profile.oom_kill_cpu_s if cause == "oom" else 0.0
 

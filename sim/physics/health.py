@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 class HealthWatch:
     """The probing of one life of a container, from its start until `end`."""
 
-    def __init__(self, around: Surroundings, container: SimulatedContainer, check: HealthCheck) -> None:
-        """Probe for the first time an interval from now."""
+    def __init__(
+        self, around: Surroundings, container: SimulatedContainer, check: HealthCheck, started_s: float
+    ) -> None:
+        """Probe for the first time an interval after the engine started the container, at `started_s`."""
         self._around = around
         self._container = container
         self._check = check
-        self._started_s = around.now
+        self._started_s = started_s
         self._task = Task(container.name)
         self._healthy: bool | None = None
         self._failures_count = 0
@@ -39,15 +41,15 @@ class HealthWatch:
         self._began_s = 0.0
         self._question_waits = False
         self._ended = False
-        self._plan()
+        self._plan(max(0.0, started_s + check.interval_s - around.now))
 
     def end(self) -> None:
         """Probe no more."""
         self._ended = True
         self._around.cpu.cancel(self._task)
 
-    def _plan(self) -> None:
-        self._around.after(self._check.interval_s, self._probe)
+    def _plan(self, wait_s: float) -> None:
+        self._around.after(wait_s, self._probe)
 
     def _probe(self) -> None:
         if self._ended:
@@ -65,6 +67,9 @@ class HealthWatch:
         self._asked_number = self._number
         if self._container.spec.foreign is not None:
             self._conclude(self._number, passed=True)
+        elif not self._container.serves:
+            # Nobody listens yet, so the question is refused at once.
+            self._conclude(self._number, passed=False)
         elif not self._question_waits:
             self._question_waits = True
             self._container.errand(self._around.profile.submit_cpu_s / 2, self._answered)
@@ -87,7 +92,7 @@ class HealthWatch:
             self._failures_count += 1
             if self._failures_count >= self._check.retries_max:
                 self._turn(healthy=False)
-        self._plan()
+        self._plan(self._check.interval_s)
 
     def _counts(self) -> bool:
         in_start_period = self._began_s - self._started_s < self._check.start_period_s

@@ -116,7 +116,7 @@ class Lifecycle:
         around.cpu.add_group(self.name, around.cpu_limits(self.spec, self._cpus_limit))
         self._life = life
         if self.spec.health is not None:
-            self._watch = HealthWatch(around, life, self.spec.health)
+            self._watch = HealthWatch(around, life, self.spec.health, self._up_since_s)
 
         def ready() -> None:
             self._ready = True
@@ -207,15 +207,20 @@ class Lifecycle:
         self._endings.append(answer)
         self._life.die("killed", SIGKILL_EXIT)
 
-    def limit(self, cpus_limit: float | None, memory_bytes_limit: int | None) -> Limited:
-        """Change limits, for this life and the next."""
+    def limit(self, cpus_limit: float | None, memory_bytes_limit: int | None) -> Limited | Refused:
+        """Change limits, for this life and the next; cgroup v1 refuses a memory limit that is below what is used."""
         assert self._life is not None
+        around = self._around
+        if memory_bytes_limit is not None and around.profile.cgroup_version == 1:
+            wanted = around.memory_limit(memory_bytes_limit)
+            if wanted is not None and self._life.memory.used_bytes > wanted:
+                return Refused(self.name, "memory.limit_in_bytes: device or resource busy")
         if cpus_limit is not None:
             self._cpus_limit = cpus_limit
-            self._around.cpu.set_limits(self.name, self._around.cpu_limits(self.spec, cpus_limit))
+            around.cpu.set_limits(self.name, around.cpu_limits(self.spec, cpus_limit))
         if memory_bytes_limit is not None:
             self._memory_bytes_limit = memory_bytes_limit
-            self._life.set_memory_limit(self._around.memory_limit(memory_bytes_limit))
+            self._life.set_memory_limit(around.memory_limit(memory_bytes_limit))
         return Limited(self.name)
 
     def _remove(self, exit_code: int) -> None:
@@ -254,8 +259,7 @@ class Lifecycle:
         self._answer_endings(Refused(self.name, ENGINE_LOST))
         if was_known:
             now = self._around.now
-            exit_code = 0 if blow == "stop" else _UNKNOWN_EXIT
-            notice = Died(self.name, "engine_lost", exit_code, now, now)
+            notice = Died(self.name, "engine_lost", _UNKNOWN_EXIT, now, now)
             self._around.tell(notice, self._around.profile.notice_s_mean)
         else:
             self._leave()

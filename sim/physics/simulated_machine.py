@@ -70,6 +70,7 @@ class SimulatedMachine:
             story.sample_interval_s,
             self._seed,
             self._variant,
+            _jobs_of(story),
         )
         return SimulatedEngine(host.name, around, self._names)
 
@@ -209,3 +210,9 @@ class SimulatedMachine:
 
     def _refuse(self, name: str, reason: str) -> simpy.Event:
         return self._env.event().succeed(Refused(name, reason))
+
+
+def _jobs_of(story: Story) -> frozenset[str]:
+    """The containers that another waits for until they have completed."""
+    waits = (wait for container in story.containers for wait in container.dependencies)
+    return frozenset(wait.container for wait in waits if wait.condition == "completed")

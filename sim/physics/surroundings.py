@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """One host as its containers see it; `tell` passes a notice on after a delay."""
+    """One host as its containers see it; `tell` passes a notice on after a delay.
+
+    `jobs` are the containers that another waits for until they have completed.
+    """
 
     env: simpy.Environment
     cpu: Cpu
@@ -33,6 +36,7 @@ class Surroundings:
     sample_interval_s: float
     seed: int = 0
     variant: Variant = "kernel"
+    jobs: frozenset[str] = frozenset()
 
     @property
     def now(self) -> float:

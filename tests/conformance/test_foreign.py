@@ -51,6 +51,27 @@ def test_a_foreign_container_takes_no_programs(world: World) -> None:
     assert [] == bench.said
 
 
+def test_a_foreign_container_takes_no_blows_of_a_worker(world: World) -> None:
+    """Nobody can tell a program of the user's own to crash or hang, and it has no agents; it lives on."""
+    with world.set_up(bench_story()) as bench:
+
+        def script() -> Generator[simpy.Event, Any, list[object]]:
+            machine = bench.machine
+            yield machine.start(container(foreign=foreign(world.image(), IDLE)))
+            refused = [
+                (yield machine.crash("a", 1)),
+                (yield machine.hang("a", 1.0)),
+                (yield machine.kill_agent("a", "w/0")),
+            ]
+            return [*refused, (yield machine.stop("a"))]
+
+        *refused, stopped = bench.play(script)
+    assert ["a"] * 3 == [outcome.container for outcome in refused if isinstance(outcome, Refused)]
+    # Asked to stop before it listens to signals, a real program is killed.
+    assert isinstance(stopped, Stopped)
+    assert [] == bench.said
+
+
 def test_a_foreign_container_is_killed_as_any(world: World) -> None:
     """A kill ends it with 137 and is noticed, and its name is free."""
     with world.set_up(bench_story()) as bench:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sim.machine import Compute, Finished, Hold, Limited, Lost, Refused, Release, Sleep
-from tests.conformance.bench import MIB, container, program
+from sim.machine import Compute, Finished, Hold, Limited, Lost, Refused, Release, Restarted, Sample, Sleep
+from tests.conformance.bench import ALWAYS, MIB, container, program
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -87,3 +87,57 @@ def test_limits_change_apart(bench: Bench) -> None:
     assert slow.latency_s > 2 * fast.latency_s
     assert isinstance(lost, Lost)
     assert "oom" == lost.cause
+
+
+def test_a_memory_limit_changes_twice_in_a_row(bench: Bench) -> None:
+    """Raised and raised again, both changes hold, the counters are still read, and what the last one allows runs."""
+
+    def script() -> Generator[simpy.Event, Any, list[object]]:
+        yield bench.machine.start(container(memory_mib=64))
+        return [
+            (yield bench.machine.limit("a", cpus_limit=None, memory_bytes_limit=128 * MIB)),
+            (yield bench.machine.limit("a", cpus_limit=None, memory_bytes_limit=256 * MIB)),
+            (yield bench.machine.sample("a")),
+            (yield bench.machine.submit("a", program(Hold(150 * MIB, leak=False)))),
+        ]
+
+    first, second, sample, finished = bench.play(script)
+    assert [Limited("a"), Limited("a")] == [first, second]
+    assert isinstance(sample, Sample)
+    assert isinstance(finished, Finished)
+
+
+def test_a_memory_limit_raised_and_lowered_again_leaves_no_swap(bench: Bench) -> None:
+    """Back at what it was, a container has no more room than before: what went over the limit at first does again."""
+
+    def script() -> Generator[simpy.Event, Any, list[object]]:
+        yield bench.machine.start(container(memory_mib=96))
+        return [
+            (yield bench.machine.limit("a", cpus_limit=None, memory_bytes_limit=192 * MIB)),
+            (yield bench.machine.limit("a", cpus_limit=None, memory_bytes_limit=96 * MIB)),
+            (yield bench.machine.submit("a", program(Hold(130 * MIB, leak=False)))),
+        ]
+
+    raised, lowered, lost = bench.play(script)
+    assert [Limited("a"), Limited("a")] == [raised, lowered]
+    assert isinstance(lost, Lost)
+    assert "oom" == lost.cause
+
+
+def test_limits_survive_a_restart(bench: Bench) -> None:
+    """What was changed in one life holds in the next: the smaller quota and the larger memory limit."""
+
+    def script() -> Generator[simpy.Event, Any, list[object]]:
+        yield bench.machine.start(container(memory_mib=96, restart=ALWAYS))
+        yield bench.machine.submit("a", program(Compute(0.1, 1), due_s=bench.env.now))
+        limited = yield bench.machine.limit("a", cpus_limit=0.2, memory_bytes_limit=256 * MIB)
+        yield bench.machine.crash("a", 1)
+        yield from bench.hear(Restarted)
+        yield bench.machine.submit("a", program(Compute(0.1, 1), index=1, due_s=bench.env.now))
+        return [limited, (yield bench.machine.submit("a", program(Hold(150 * MIB, leak=False), index=2)))]
+
+    limited, finished = bench.play(script)
+    fast, slow, _ = bench.heard.steps
+    assert Limited("a") == limited
+    assert slow.latency_s > 2 * fast.latency_s
+    assert isinstance(finished, Finished)

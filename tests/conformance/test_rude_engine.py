@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.conformance.bench import Bench
 
     Raw = dict[str, Any]
-    Twist = Callable[[Iterable[Raw]], Iterator[Raw]]
+    Twist = Callable[[Iterable[Raw], list[Raw]], Iterator[Raw]]
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(60)]
 
@@ -34,10 +34,15 @@ LATE_S = 1.5
 class TwistedStream:
     """An engine's event stream with a twist: iterated and closed as the SDK's own."""
 
-    def __init__(self, stream: Any, twist: Twist) -> None:  # noqa: ANN401  # The SDK types none of its streams.
+    def __init__(
+        self,
+        stream: Any,  # noqa: ANN401  # The SDK types none of its streams.
+        twist: Twist,
+        acts: list[Raw],
+    ) -> None:
         """Twist what `stream` says."""
         self._stream = stream
-        self._said = twist(stream)
+        self._said = twist(stream, acts)
 
     def __iter__(self) -> Iterator[Raw]:
         return self._said
@@ -50,22 +55,24 @@ class TwistedStream:
         self._stream.close()
 
 
-def twice(stream: Iterable[Raw]) -> Iterator[Raw]:
+def twice(stream: Iterable[Raw], acts: list[Raw]) -> Iterator[Raw]:
     """Each event comes again at once."""
     for raw in stream:
         yield raw
+        acts.append(raw)
         yield dict(raw)
 
 
-def late(stream: Iterable[Raw]) -> Iterator[Raw]:
+def late(stream: Iterable[Raw], acts: list[Raw]) -> Iterator[Raw]:
     """A death is told when it is long over."""
     for raw in stream:
         if raw.get("Action") == "die":
+            acts.append(raw)
             time.sleep(LATE_S)
         yield raw
 
 
-def overtaken(stream: Iterable[Raw]) -> Iterator[Raw]:
+def overtaken(stream: Iterable[Raw], acts: list[Raw]) -> Iterator[Raw]:
     """A death is told after the start that followed it."""
     kept: list[Raw] = []
     for raw in stream:
@@ -74,34 +81,43 @@ def overtaken(stream: Iterable[Raw]) -> Iterator[Raw]:
             continue
         yield raw
         if raw.get("Action") == "start":
+            acts.extend(kept)
             yield from kept
             kept.clear()
 
 
-def lost(stream: Iterable[Raw]) -> Iterator[Raw]:
+def lost(stream: Iterable[Raw], acts: list[Raw]) -> Iterator[Raw]:
     """No death is told at all."""
-    return (raw for raw in stream if raw.get("Action") != "die")
+    for raw in stream:
+        if raw.get("Action") == "die":
+            acts.append(raw)
+        else:
+            yield raw
 
 
-def cut(stream: Iterable[Raw]) -> Iterator[Raw]:
+def cut(stream: Iterable[Raw], acts: list[Raw]) -> Iterator[Raw]:
     """The stream ends with the first event, as if the engine had gone."""
     for raw in stream:
+        acts.append(raw)
         yield raw
         break
 
 
 @pytest.fixture(name="twisted")
-def _twisted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Twist], None]:
-    """Have the engine's event streams twisted from now on."""
+def _twisted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Twist], list[Raw]]:
+    """Have the engine's event streams twisted from now on; the events that were are given back, as they come."""
 
-    def twist_all(twist: Twist) -> None:
+    def twist_all(twist: Twist) -> list[Raw]:
+        acts: list[Raw] = []
+
         def connect_twisted() -> docker.DockerClient:
             client = connect()
             events = client.api.events
-            monkeypatch.setattr(client.api, "events", lambda **asked: TwistedStream(events(**asked), twist))
+            monkeypatch.setattr(client.api, "events", lambda **asked: TwistedStream(events(**asked), twist, acts))
             return client
 
         monkeypatch.setattr("live.bench.connect", connect_twisted)
+        return acts
 
     return twist_all
 
@@ -143,19 +159,23 @@ def assert_settled(bench: Bench, policy: told.RestartPolicy, crashed_s: float, o
 
 @pytest.mark.parametrize("policy", [NO, ALWAYS], ids=lambda policy: policy.condition)
 @pytest.mark.parametrize("twist", [twice, late, lost, cut], ids=lambda twist: twist.__name__)
-def test_a_death_is_settled_once(twisted: Callable[[Twist], None], twist: Twist, policy: told.RestartPolicy) -> None:
+def test_a_death_is_settled_once(
+    twisted: Callable[[Twist], list[Raw]], twist: Twist, policy: told.RestartPolicy
+) -> None:
     """Whether its event comes twice, late or never, or the stream ends: the program is lost, and the rest follows."""
-    twisted(twist)
+    acts = twisted(twist)
     with real(bench_story()) as bench:
         crashed_s, outcomes = bench.play(lambda: crashed(policy, bench))
 
     assert_settled(bench, policy, crashed_s, outcomes)
+    assert acts
 
 
-def test_a_death_overtaken_by_the_return_is_settled_once(twisted: Callable[[Twist], None]) -> None:
+def test_a_death_overtaken_by_the_return_is_settled_once(twisted: Callable[[Twist], list[Raw]]) -> None:
     """A death that is told after the start that followed it belongs to the life before, and ends nothing else."""
-    twisted(overtaken)
+    acts = twisted(overtaken)
     with real(bench_story()) as bench:
         crashed_s, outcomes = bench.play(lambda: crashed(ALWAYS, bench))
 
     assert_settled(bench, ALWAYS, crashed_s, outcomes)
+    assert acts

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from live.comparable import disturbances, failures, quiet_spans_s, refusals
+from live.comparable import RETURN_S, disturbances, failures, quiet_spans_s, refusals
+from live.cpu_meters import DISCOVERY_S
 from live.lag import LagSummary
 from live.other_load import OtherLoad
 from scenarios import story as told
@@ -48,6 +49,10 @@ def test_what_is_not_known_is_no_comparison() -> None:
 
     assert disturbances(PROMPT, None, hidden) == [f"other load is not known: {hidden}"]
     assert disturbances(PROMPT, None, "") == ["other load is not known: the run was too short to measure it"]
+    assert disturbances(PROMPT, None, "", engine_was_away=True) == [
+        "other load is not known: the engine was away for all of it"
+    ]
+    assert disturbances(PROMPT, QUIET, "", engine_was_away=False) == []
 
 
 def story(*faults: told.Fault) -> told.Story:
@@ -128,19 +133,42 @@ def test_a_fault_that_was_refused_is_a_failure() -> None:
     ]
 
 
+def test_an_agent_that_is_dead_already_cannot_be_killed() -> None:
+    """A kill that finds no process is part of the story: the agent died a moment before."""
+    missed = ("fault_refused", "db", None, "KillAgent: it has no process of agent w/0")
+
+    assert failures(story(), events(missed)) == []
+
+
 @pytest.mark.parametrize(
     ("happenings", "spans_s"),
     [
         ((), [(0.0, 20.0)]),
-        (((5.0, "engine_lost"), (8.0, "engine_back")), [(0.0, 3.0), (10.0, 20.0)]),
-        (((5.0, "engine_lost"),), [(0.0, 3.0)]),
+        (((8.0, "engine_lost"), (10.0, "engine_back")), [(0.0, 2.0), (16.0, 20.0)]),
+        (((8.0, "engine_lost"),), [(0.0, 2.0)]),
         (((1.0, "engine_lost"), (19.0, "engine_back")), []),
+        # What was before the window or after it leaves spans within the window only.
+        (((-9.0, "engine_lost"), (-1.0, "engine_back")), [(5.0, 20.0)]),
+        (((-9.0, "engine_lost"), (-7.0, "engine_back")), [(0.0, 20.0)]),
+        (((-9.0, "engine_lost"),), []),
+        (((22.0, "engine_lost"), (25.0, "engine_back")), [(0.0, 16.0)]),
+        (((30.0, "engine_lost"), (32.0, "engine_back")), [(0.0, 20.0)]),
+        # Two hosts on one engine lose it at once.
+        (
+            ((8.0, "engine_lost"), (8.0, "engine_lost"), (9.0, "engine_back"), (9.0, "engine_back")),
+            [(0.0, 2.0), (15.0, 20.0)],
+        ),
     ],
 )
 def test_an_engine_s_own_end_is_no_other_load(
     happenings: tuple[tuple[float, str], ...], spans_s: list[tuple[float, float]]
 ) -> None:
-    """Two seconds before it was noticed to be away until two after it was back are left out."""
+    """Six seconds before it was noticed to be away until six after it was back are left out."""
     table: Table = {"at_s": [at_s for at_s, _ in happenings], "what": [what for _, what in happenings]}
 
     assert spans_s == quiet_spans_s((0.0, 20.0), table)
+
+
+def test_the_span_left_out_is_longer_than_finding_the_engine_takes() -> None:
+    """An engine process that is not found yet counts as other load, which a returning engine is none of."""
+    assert RETURN_S > DISCOVERY_S

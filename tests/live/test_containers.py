@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from live.containers import DISK, HEALTH, START_DELAY, create, join, limits, quota_us, swap_limit
+from live.containers import (
+    DISK,
+    HEALTH,
+    START_DELAY,
+    changes,
+    create,
+    join,
+    limits,
+    quota_us,
+    swap_limit,
+    update,
+)
 from live.labels import new_run_labels
 from live.networks import Networks
 from live.worker import disk, health, supervisor
@@ -38,8 +49,9 @@ def test_cores_are_microseconds_in_each_period(cpus: float, expected: int) -> No
 @pytest.mark.parametrize(
     ("memory", "swap", "wanted", "expected"),
     [
-        # No swap allowance named: Docker's own default, as much again.
-        (64 * MIB, None, 128 * MIB, 256 * MIB),
+        # Swap without end stays so.
+        (64 * MIB, None, 128 * MIB, -1),
+        # Where memory had no limit: Docker's own default, as much again.
         (None, None, 128 * MIB, 256 * MIB),
         # No swap at all stays no swap.
         (64 * MIB, 64 * MIB, 128 * MIB, 128 * MIB),
@@ -55,6 +67,51 @@ def test_swap_moves_with_memory(memory: int | None, swap: int | None, wanted: in
     assert swap_limit(container(memory, swap), wanted) == expected
 
 
+def test_swap_without_end_is_said() -> None:
+    """The engine would take silence for as much swap again as memory."""
+    assert limits(container(64 * MIB, None))["memswap_limit"] == -1
+    assert limits(container(64 * MIB, 96 * MIB))["memswap_limit"] == 96 * MIB
+
+
+@pytest.mark.parametrize(
+    ("swap", "wanted", "expected"),
+    [
+        (64 * MIB, (128 * MIB, 256 * MIB), (128 * MIB, 256 * MIB)),
+        (64 * MIB, (32 * MIB, 64 * MIB), (32 * MIB, 64 * MIB)),
+        (96 * MIB, (128 * MIB, 256 * MIB), (160 * MIB, 288 * MIB)),
+        (None, (128 * MIB, 256 * MIB), (-1, -1)),
+    ],
+)
+def test_a_change_begins_where_the_last_one_ended(
+    swap: int | None, wanted: tuple[int, ...], expected: tuple[int, ...]
+) -> None:
+    """However often memory is limited anew, the swap allowance stays what it was."""
+    spec = container(64 * MIB, swap)
+    sent: list[int] = []
+    for memory in wanted:
+        changed = changes(spec, cpus_limit=None, memory_bytes_limit=memory)
+        sent.append(changed["memory_swap_bytes_limit"])
+        spec = dataclasses.replace(spec, **changed)
+
+    assert tuple(sent) == expected
+    assert spec.memory_bytes_limit == wanted[-1]
+
+
+def test_only_what_is_wanted_changes() -> None:
+    """A change of cores says nothing of memory, and the engine is told of nothing else."""
+    engine = Engine()
+    client = cast("docker.DockerClient", engine)
+    spec = container(64 * MIB, 64 * MIB, 1.0)
+
+    update(client, "made", changes(spec, cpus_limit=0.5, memory_bytes_limit=None))
+    update(client, "made", changes(spec, cpus_limit=None, memory_bytes_limit=32 * MIB))
+
+    assert engine.updates == [
+        {"cpu_period": 100_000, "cpu_quota": 50_000},
+        {"mem_limit": 32 * MIB, "memswap_limit": 32 * MIB},
+    ]
+
+
 class Engine:
     """An engine's client that keeps what it is asked to create, in the SDK's own words for it."""
 
@@ -62,6 +119,7 @@ class Engine:
         """Have been asked nothing."""
         self.asked: dict[str, Any] = {}
         self.connected: list[tuple[str, str]] = []
+        self.updates: list[dict[str, Any]] = []
         self.api = self
 
     def create_host_config(self, **wanted: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -80,6 +138,11 @@ class Engine:
         """Keep what is wanted."""
         self.asked = wanted
         return {"Id": "made"}
+
+    def update_container(self, container_id: str, **wanted: Any) -> None:  # noqa: ANN401
+        """Keep what is to change in the one container there is."""
+        assert container_id == "made"
+        self.updates.append(wanted)
 
     def connect_container_to_network(self, container_id: str, network: str, **_: object) -> None:
         """Keep who is connected to what."""
@@ -151,6 +214,13 @@ def test_an_image_is_asked_with_its_own_probe(command: tuple[str, ...], expected
     spec = dataclasses.replace(container(None, None), health=HealthCheck(command=command), foreign=Foreign("image"))
 
     assert asked_for(spec)["healthcheck"]["test"] == expected
+
+
+def test_an_image_s_own_health_check_is_switched_off() -> None:
+    """Health is the story's affair: without a word of it nobody is probed."""
+    spec = dataclasses.replace(container(None, None), foreign=Foreign("image"))
+
+    assert asked_for(spec)["healthcheck"] == {"test": ["NONE"]}
 
 
 def test_a_privileged_container_is_not_half_hardened() -> None:

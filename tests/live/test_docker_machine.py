@@ -17,6 +17,7 @@ import docker as sdk
 import psutil
 import pytest
 
+from live import docker_machine
 from live.container_life import ContainerLife
 from live.docker_machine import DockerMachine
 from live.engine_events import EngineClock
@@ -46,6 +47,7 @@ from sim.machine import (
     Compute,
     Died,
     EngineLost,
+    Limited,
     Lost,
     Machine,
     Program,
@@ -56,10 +58,12 @@ from sim.machine import (
     Step,
     StepDone,
     Stopped,
+    Struck,
 )
+from sim.presence import Presence
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
     import simpy
@@ -444,11 +448,12 @@ class Harmless:
     """Blows that are never dealt."""
 
     asked: list[tuple[str, float | None]] = field(default_factory=list)
+    problem: Exception = field(default_factory=lambda: EngineRefused("be struck", "it is made of rubber"))
 
     def strike(self, blow: Blow, down_s: float | None) -> None:
         """Refuse."""
         self.asked.append((blow, down_s))
-        raise EngineRefused("be struck", "it is made of rubber")
+        raise self.problem
 
 
 @pytest.mark.parametrize(
@@ -481,10 +486,13 @@ def test_an_engine_that_is_not_the_hosts_own_is_not_struck(
     assert [] == (blows.asked if blows else [])
 
 
-def test_a_blow_that_fails_is_refused_and_deaths_are_deaths_again(docker_engine: sdk.DockerClient) -> None:
+@pytest.mark.parametrize("problem", [EngineRefused("be struck", "it is made of rubber"), KeyError("made of rubber")])
+def test_a_blow_that_fails_is_refused_and_deaths_are_deaths_again(
+    docker_engine: sdk.DockerClient, problem: Exception
+) -> None:
     """An engine that was to be struck and was not goes on as before: who dies then dies of something else."""
     outcomes: list[object] = []
-    blows = Harmless()
+    blows = Harmless(problem=problem)
 
     with rigged(docker_engine, "rig-test", blows=blows) as rig:
 
@@ -499,9 +507,57 @@ def test_a_blow_that_fails_is_refused_and_deaths_are_deaths_again(docker_engine:
     refused, died = outcomes
     assert [("stop", 2.0)] == blows.asked
     assert isinstance(refused, Refused)
-    assert "it is made of rubber" in refused.reason
+    assert "made of rubber" in refused.reason
+    assert "" == rig.machine.blow_failure
     assert isinstance(died, Died)
     assert ("exited", 3) == (died.cause, died.exit_code)
+
+
+class Fatal:
+    """Blows that cut the way to the engine, and then cannot have it back."""
+
+    def __init__(self, relay: Relay) -> None:
+        """Cut this way."""
+        self.lost = threading.Event()
+        self._relay = relay
+
+    def strike(self, blow: Blow, down_s: float | None) -> None:
+        """Cut it, and fail once that was noticed."""
+        self._relay.cut()
+        assert self.lost.wait(20.0)
+        raise OSError("it stays down")
+
+
+# The SDK leaves the socket of a connection that was refused to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_return_that_fails_is_remembered(docker_engine: sdk.DockerClient, tmp_path: Path) -> None:
+    """The blow was dealt and answered when the engine's return failed: the machine can be asked about that."""
+    relay = Relay(tmp_path / "engine.sock")
+    client = sdk.DockerClient(base_url=f"unix://{tmp_path / 'engine.sock'}", timeout=5)
+    blows = Fatal(relay)
+    outcomes: list[object] = []
+    failures: list[str] = []
+    try:
+        with rigged(client, "rig-test", image=worker_image(docker_engine), blows=blows) as rig:
+
+            def script() -> Generator[simpy.Event, Any, None]:
+                outcomes.append((yield rig.machine.strike_host("h", "crash", 1.0)))
+                failures.append(rig.machine.blow_failure)
+                blows.lost.set()
+                for _ in range(100):
+                    if rig.machine.blow_failure:
+                        break
+                    yield rig.env.timeout(0.1)
+                failures.append(rig.machine.blow_failure)
+
+            rig.play(script())
+    finally:
+        client.close()
+        remove_run(docker_engine, "rig-test")
+        gc.collect()
+
+    assert [Struck("h")] == outcomes
+    assert ["", "it stays down"] == failures
 
 
 # Lives and networks.
@@ -562,6 +618,122 @@ def test_a_network_is_made_once_and_removed_at_the_end(docker_engine: sdk.Docker
     assert [3, 1] == [len(found[f"tonnage-rig-test-{name}"]["Containers"]) for name in ("front", "back")]
     assert [False, True] == [found[f"tonnage-rig-test-{name}"]["Internal"] for name in ("front", "back")]
     assert labelled(docker_engine, "rig-test") == []
+
+
+def test_a_network_that_is_made_after_the_end_is_removed(
+    docker_engine: sdk.DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that is slow to make it does so when nobody looks any more: no container follows, and it goes too."""
+    told = dataclasses.replace(story(), networks=(Network("slow", internal=True),))
+    removed = threading.Event()
+    ensure = Networks.ensure
+    made: list[str] = []
+    asked_for: list[object] = []
+
+    def ensure_late(networks: Networks, name: str) -> str:
+        removed.wait(20.0)
+        made.append(ensure(networks, name))
+        return made[-1]
+
+    def remove_and_say(client: sdk.DockerClient, run: str) -> list[str]:
+        left = remove_run(client, run)
+        removed.set()
+        return left
+
+    monkeypatch.setattr(Networks, "ensure", ensure_late)
+    monkeypatch.setattr(docker_machine, "remove_run", remove_and_say)
+    with rigged(docker_engine, "rig-test", told=told) as rig:
+        create = rig.client.api.create_container
+
+        def create_and_say(**asked: Any) -> object:  # noqa: ANN401
+            asked_for.append(asked)
+            return create(**asked)
+
+        monkeypatch.setattr(rig.client.api, "create_container", create_and_say)
+        rig.machine.start(dataclasses.replace(container(), networks=("slow",)))
+        rig.env.run(until=rig.env.clock() + 0.2)
+
+    assert 1 == len(made)
+    assert [] == asked_for
+    assert labelled(docker_engine, "rig-test") == []
+
+
+def test_a_start_that_could_not_be_undone_is_undone_later(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that refuses the start, and then the removal of what it created, is asked again for that."""
+    remove = rig.client.api.remove_container
+    refusals: list[str] = []
+
+    def refuse(container_id: str, **_: object) -> None:
+        refusals.append(container_id)
+        raise ConnectionError("it is busy")
+
+    def refuse_once(container_id: str, **asked: Any) -> None:  # noqa: ANN401
+        if len(refusals) < 2:
+            refuse(container_id)
+        remove(container_id, **asked)
+
+    monkeypatch.setattr(rig.client.api, "start", refuse)
+    monkeypatch.setattr(rig.client.api, "remove_container", refuse_once)
+    outcomes: list[object] = []
+
+    def script() -> Generator[simpy.Event, Any, None]:
+        outcomes.append((yield rig.machine.start(container())))
+        for _ in range(50):
+            if not labelled(rig.client, rig.run):
+                break
+            yield rig.env.timeout(0.1)
+        outcomes.append(labelled(rig.client, rig.run))
+
+    rig.play(script())
+    assert [Refused("a", "it is busy"), []] == outcomes
+    assert 2 == len(refusals)
+
+
+@pytest.mark.parametrize("ahead_s", [0.3, -0.3])
+def test_a_clock_that_is_a_little_off_kills_nobody(
+    docker_engine: sdk.DockerClient, monkeypatch: pytest.MonkeyPatch, ahead_s: float
+) -> None:
+    """Comparing clocks may go wrong by the time that a question takes; a life is the same life all the same."""
+    measured = EngineClock.measured
+
+    def mismeasured(client: sdk.DockerClient, run_clock: Callable[[], float]) -> EngineClock:
+        return EngineClock(measured(client, run_clock).zero_unix_s - ahead_s)
+
+    monkeypatch.setattr(EngineClock, "measured", mismeasured)
+    outcomes: list[object] = []
+
+    with rigged(docker_engine, "rig-test") as rig:
+
+        def script() -> Generator[simpy.Event, Any, None]:
+            yield rig.machine.start(dataclasses.replace(container(), restart=RestartPolicy("always")))
+            yield rig.env.timeout(1.0)
+            outcomes.extend((list(rig.machine.notices.items), (yield rig.machine.sample("a"))))
+            yield rig.machine.crash("a", 3)
+            outcomes.extend(((yield rig.machine.notices.get()), (yield rig.machine.notices.get())))
+            yield rig.env.timeout(1.0)
+            outcomes.extend((list(rig.machine.notices.items), (yield rig.machine.sample("a"))))
+
+        rig.play(script())
+    quiet, sample, died, restarted, quiet_again, sample_again = outcomes
+    assert ([], []) == (quiet, quiet_again)
+    assert [Sample, Died, Restarted, Sample] == [type(seen) for seen in (sample, died, restarted, sample_again)]
+
+
+def test_memory_is_limited_again_and_again(rig: Rig) -> None:
+    """Swap moves along with each change, so that the engine takes the next one too."""
+    outcomes: list[object] = []
+    seen: list[tuple[int, int]] = []
+
+    def script() -> Generator[simpy.Event, Any, None]:
+        yield rig.machine.start(container())
+        for memory in (192, 256, 128):
+            outcomes.append((yield rig.machine.limit("a", cpus_limit=None, memory_bytes_limit=memory * MIB)))
+            host = rig.only_container()["HostConfig"]
+            seen.append((host["Memory"] // MIB, host["MemorySwap"] // MIB))
+
+    rig.play(script())
+    assert [Limited("a")] * 3 == outcomes
+    assert [(192, 192), (256, 256), (128, 128)] == seen
 
 
 def test_a_crash_loop_leaks_nothing(rig: Rig) -> None:
@@ -705,6 +877,55 @@ def test_volumes_go_with_the_run_only_where_it_made_them(docker_engine: sdk.Dock
     finally:
         docker_engine.api.remove_volume("rig-test-mine", force=True)
     assert {"rig-test-mine"} == names & {"rig-test-mine", "rig-test-made"}
+
+
+def test_a_program_that_ends_at_once_has_ended(bare_image: str, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is over before the engine has said that it runs; its end is news all the same, with its exit code."""
+    start = rig.client.api.start
+    presence = Presence(rig.env, ["a"])
+
+    def start_slowly(container_id: str) -> None:
+        start(container_id)
+        time.sleep(1.0)
+
+    monkeypatch.setattr(rig.client.api, "start", start_slowly)
+
+    def script() -> Generator[simpy.Event, Any, None]:
+        started = yield rig.machine.start(foreign(bare_image, PYTHON, "-S", "-c", "raise SystemExit(4)"))
+        presence.came_up("a", started.ready_s)
+        died = yield rig.machine.notices.get()
+        assert presence.hear(died)
+
+    rig.play(script())
+    assert (False, 4) == (presence["a"].up, presence["a"].exit_code)
+
+
+def test_counters_that_are_fresh_are_not_waited_for(bare_image: str, rig: Rig) -> None:
+    """The engine sends a frame a second, which answers all who ask until the next one is there."""
+    outcomes: list[object] = []
+
+    def script() -> Generator[simpy.Event, Any, None]:
+        yield rig.machine.start(foreign(bare_image, PYTHON, "-S", "-c", "import time; time.sleep(60)"))
+        outcomes.append((yield rig.machine.sample("a")))
+        outcomes.append((yield rig.machine.sample("a")))
+
+    rig.play(script())
+    assert isinstance(outcomes[0], Sample)
+    assert outcomes[0] == outcomes[1]
+
+
+def test_an_image_that_is_not_there_can_be_had(rig: Rig) -> None:
+    """The refusal says how; nothing is pulled unasked."""
+    outcomes: list[object] = []
+
+    def script() -> Generator[simpy.Event, Any, None]:
+        outcomes.append((yield rig.machine.start(foreign("tonnage-test:nowhere"))))
+
+    rig.play(script())
+    (refused,) = outcomes
+    assert isinstance(refused, Refused)
+    assert "No such image" in refused.reason
+    assert refused.reason.endswith("; `docker pull tonnage-test:nowhere` brings it")
 
 
 def test_a_foreign_container_ends_by_itself(bare_image: str, rig: Rig) -> None:

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import psutil
 import pytest
@@ -82,6 +83,11 @@ def labels_of_the_dead() -> dict[str, str]:
         child.wait()
     owner = dataclasses.replace(this_owner(), pid=child.pid, pid_start="1")
     return RunLabels("doctor-test", owner, time.time() + 1000).as_labels()
+
+
+def refuse(**_: object) -> NoReturn:
+    """Refuse whatever is asked."""
+    raise ConnectionError("it is busy")
 
 
 def of_kind(found: list[Finding], kind: str) -> list[Finding]:
@@ -236,6 +242,18 @@ class TestPrivateEngines:
         assert "crashed runs left 2 private engines" in " ".join(finding.text for finding in found)
         assert "removed the private engine in /tmp/engine-a" in done
         assert "could not remove the private engine in /tmp/engine-b: it is held" in done
+        assert ["engine-b"] == [path.name for path in self.left]
+
+    def test_what_lies_here_is_mended_where_the_engine_refuses(self, home: Path) -> None:
+        """The engine's own refusal is told, and the machine is mended all the same."""
+        home.mkdir(parents=True)
+        lock_path().write_text('{"pid": 1, "run": "ab12", "since_s": 1.0}', encoding="utf-8")
+        refusing = cast("docker.DockerClient", SimpleNamespace(api=SimpleNamespace(containers=refuse)))
+
+        with pytest.raises(EngineRefused, match="it is busy"):
+            mend(refusing)
+
+        assert read_holder() is None
         assert ["engine-b"] == [path.name for path in self.left]
 
 

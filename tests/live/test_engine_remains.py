@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -174,3 +175,52 @@ def test_removing_one_that_is_not_left_is_refused(place: Path) -> None:
         with pytest.raises(EngineRefused, match="none that a crashed run left"):
             remains.remove_left_engine(path)
         assert path.is_dir()
+
+
+def test_one_whose_removal_was_cut_off_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner's name goes last, so whatever ends a removal, what is left still says whose it was."""
+    directory = directory_of(gone())
+    (directory.data / "containers").mkdir(parents=True)
+    directory.log.touch()
+
+    def cut_off(path: Path, **_: object) -> None:
+        # The worst order in which a directory can be removed.
+        (path / directory.owner_file.name).unlink(missing_ok=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            remains.remove_left_engine(directory.path)
+    found = find_left_engines()
+    remains.remove_left_engine(directory.path)
+
+    assert [directory.path] == found
+    assert not directory.path.exists()
+
+
+def test_what_cannot_be_removed_keeps_its_owners_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal names the directory, and it is found again by whoever tries later."""
+    directory = directory_of(gone())
+    directory.data.mkdir()
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+
+    with pytest.raises(EngineRefused, match="cannot be removed"):
+        remains.remove_left_engine(directory.path)
+
+    assert [directory.path] == find_left_engines()
+
+
+def test_one_that_vanishes_while_it_is_looked_at_is_not_left(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else removes it between two looks."""
+    vanishing = place / f"{remains.PREFIX}vanishing"
+    vanishing.mkdir()
+
+    def vanish(path: Path) -> bool:
+        path.rmdir()
+        return True
+
+    monkeypatch.setattr(remains, "_is_own", vanish)
+
+    assert find_left_engines() == []
+    assert not vanishing.exists()

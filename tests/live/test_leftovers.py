@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import socket
 import subprocess
 import sys
+import threading
 import time
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from live.image import worker_image
 from live.labels import RUN, RunLabels, new_run_labels
-from live.leftovers import Labelled, find_leftovers, labelled, remove, remove_run
+from live.leftovers import REMOVALS_MAX, Labelled, find_leftovers, labelled, remove, remove_run
 from live.owner import this_owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import docker
 
@@ -34,8 +40,9 @@ class Yard:
         self.image = worker_image(client)
         self.made: list[str] = []
 
-    def container(self, labels: dict[str, str], name: str | None = None) -> str:
-        """A container that was created and never started: its engine id."""
+    def container(self, labels: dict[str, str]) -> str:
+        """A container that was created and never started, named as its run would name it: its engine id."""
+        name = f"tonnage-{labels.get(RUN, RUN_NAME)}-a-{len(self.made)}"
         made = str(self.client.api.create_container(self.image, name=name, labels=labels)["Id"])
         self.made.append(made)
         return made
@@ -130,7 +137,7 @@ def test_look_alikes_are_never_touched(yard: Yard) -> None:
     like_ours = {key.replace("io.tonnage", "io.tonnage2"): value for key, value in dead.items()}
     halves = {key: value for key, value in dead.items() if not key.endswith("pid-start")}
     alike = {
-        yard.container({}, name="tonnage-leftover-test-a-1"),
+        yard.container({}),
         yard.container(like_ours),
         yard.container(halves),
         yard.container({RUN: "another-run"}),
@@ -141,3 +148,81 @@ def test_look_alikes_are_never_touched(yard: Yard) -> None:
 
     assert remaining == []
     assert yard.ids() == alike
+
+
+def test_labels_that_went_with_an_image_make_nothing_ours(yard: Yard) -> None:
+    """A container of an image that was committed from one of ours has its labels, but not its name, and stays."""
+    dead = labels_of_the_dead()
+    ours = yard.container(dead)
+    image = str(yard.client.api.commit(ours)["Id"])
+    network = yard.client.api.create_network("leftover-test-lookalike", labels=dead)["Id"]
+    theirs = str(yard.client.api.create_container(image, name="leftover-test-lookalike")["Id"])
+    try:
+        carried = yard.client.api.inspect_container(theirs)["Config"]["Labels"]
+        found = ids_of(find_leftovers(yard.client))
+        remaining = remove_run(yard.client, RUN_NAME)
+        still_there = yard.client.api.inspect_container(theirs)["Id"], yard.client.api.inspect_network(network)["Id"]
+    finally:
+        yard.client.api.remove_container(theirs, force=True)
+        yard.client.api.remove_network(network)
+        yard.client.api.remove_image(image, force=True)
+
+    assert dead == {key: carried.get(key) for key in dead}
+    assert found & {ours, theirs, network} == {ours}
+    assert remaining == []
+    assert still_there == (theirs, network)
+    assert yard.ids() == set()
+
+
+def test_an_engine_that_takes_too_long_is_asked_once(tmp_path: Path) -> None:
+    """Whoever waits for the end of a run does not wait for one time-out after another."""
+    import docker
+
+    path = tmp_path / "engine.sock"
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(str(path))
+        engine.listen(20)
+        engine.setblocking(False)  # noqa: FBT003  # That is its name.
+        client = docker.DockerClient(f"unix://{path}", version="1.41", timeout=1)
+        remaining = remove_run(client, RUN_NAME)
+        client.close()
+        asked = list(questions(engine))
+        gc.collect()
+
+    assert remaining == [f"everything of run {RUN_NAME} (the engine does not answer: ReadTimeout)"]
+    assert len(asked) == 1
+    assert asked[0].startswith(b"GET /v1.41/containers/json")
+
+
+def questions(engine: socket.socket) -> Iterator[bytes]:
+    """What an engine that never answered was asked; a connection without a question only knocked."""
+    while True:
+        try:
+            connection, _ = engine.accept()
+        except BlockingIOError:
+            return
+        with connection:
+            question = connection.recv(100)
+        if question:
+            yield question
+
+
+def test_removing_ends_with_the_first_that_takes_too_long() -> None:
+    """What waits for its turn is not tried any more, however much it is."""
+    tried: list[str] = []
+    # All that can be tried at once is, before the first is too slow.
+    all_at_it = threading.Barrier(REMOVALS_MAX, timeout=10.0)
+
+    def remove_container(engine_id: str, **_: object) -> None:
+        tried.append(engine_id)
+        all_at_it.wait()
+        raise requests.ReadTimeout
+
+    client: Any = SimpleNamespace(api=SimpleNamespace(remove_container=remove_container))
+    names = [f"tonnage-{RUN_NAME}-{number}" for number in range(3 * REMOVALS_MAX)]
+    things = [Labelled("container", name, name, running=False, owner_labels=None, run=RUN_NAME) for name in names]
+
+    with pytest.raises(TimeoutError):
+        remove(client, things)
+
+    assert set(names[:REMOVALS_MAX]) == set(tried)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from live.doctor import mend
 from live.errors import EngineBusy
 from live.image import worker_image
 from live.labels import new_run_labels
@@ -37,7 +38,11 @@ from live.engine import connect
 from live.labels import new_run_labels
 client = connect()
 made = client.api.create_container(
-    sys.argv[1], labels=new_run_labels("theirs", 60.0).as_labels(), stdin_open=True, network_disabled=True
+    sys.argv[1],
+    name="tonnage-theirs-a",
+    labels=new_run_labels("theirs", 60.0).as_labels(),
+    stdin_open=True,
+    network_disabled=True,
 )
 client.api.start(made["Id"])
 client.close()
@@ -64,6 +69,9 @@ def _theirs(docker_engine: docker.DockerClient, home: Path) -> Iterator[subproce
         assert first_line(process) == "held"
         yield process
         process.kill()
+        process.wait()
+        # What a killed holder leaves on the engine is the doctor's to remove.
+        mend(docker_engine)
 
 
 def test_a_second_run_is_told_who_holds_the_engine(
@@ -119,7 +127,7 @@ def test_another_users_containers_hold_the_engine(docker_engine: docker.DockerCl
     with child(OWNING, worker_image(docker_engine)) as process:
         container = first_line(process)
         try:
-            holder = rf"run theirs of process {process.pid} on .+ runs on this engine"
+            holder = rf"run theirs of process {process.pid} on .+ \(its container tonnage-theirs-a is on this engine"
             with pytest.raises(EngineBusy, match=holder), live_lock("mine", docker_engine):
                 pass
         finally:
@@ -127,11 +135,33 @@ def test_another_users_containers_hold_the_engine(docker_engine: docker.DockerCl
             docker_engine.api.remove_container(container, force=True)
 
 
+def test_a_sign_on_the_engine_holds_it(
+    theirs: subprocess.Popen[str], docker_engine: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a home of one's own one sees a holder that has no container yet; a killed one is seen no more."""
+    monkeypatch.setenv("TONNAGE_HOME", str(tmp_path / "elsewhere"))
+    holder = rf"run theirs of process {theirs.pid} on .+ \(its volume tonnage-held-theirs is on this engine"
+    with pytest.raises(EngineBusy, match=holder), live_lock("mine", docker_engine):
+        pass
+    theirs.kill()
+    theirs.wait()
+    try:
+        with live_lock("mine", docker_engine):
+            signs = {volume["Name"] for volume in docker_engine.api.volumes()["Volumes"]}
+    finally:
+        docker_engine.api.remove_volume("tonnage-held-theirs", force=True)
+
+    assert {"tonnage-held-theirs", "tonnage-held-mine"} <= signs
+    assert "tonnage-held-mine" not in {volume["Name"] for volume in docker_engine.api.volumes()["Volumes"] or ()}
+
+
 def test_our_own_containers_do_not(docker_engine: docker.DockerClient) -> None:
     """A run does not stand in its own way."""
     labels = new_run_labels("mine", 60.0).as_labels()
     image = worker_image(docker_engine)
-    made = docker_engine.api.create_container(image, labels=labels, stdin_open=True, network_disabled=True)["Id"]
+    made = docker_engine.api.create_container(
+        image, name="tonnage-mine-a", labels=labels, stdin_open=True, network_disabled=True
+    )["Id"]
     try:
         docker_engine.api.start(made)
         with live_lock("mine", docker_engine):

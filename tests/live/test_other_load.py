@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from live import cpu_meters, other_load
@@ -162,6 +164,46 @@ def test_a_container_is_found_where_its_engine_puts_it(
 
     assert 1.5 == container_cpu_s("ab12")
     assert container_cpu_s("ab") is None
+
+
+class Process:
+    """A process that a meter finds, until it has ended."""
+
+    def __init__(self, pid: int, name: str, cpu_s: float) -> None:
+        """Have used so much CPU."""
+        self.pid = pid
+        self.info = {"name": name}
+        self.cpu_s = cpu_s
+        self.ended = False
+
+    def cpu_times(self) -> SimpleNamespace:
+        """What it used up, half of it in the kernel."""
+        if self.ended:
+            raise psutil.NoSuchProcess(self.pid)
+        return SimpleNamespace(user=self.cpu_s / 2, system=self.cpu_s / 2)
+
+
+@pytest.mark.parametrize(
+    ("ending", "new", "found_at_once"),
+    [("dockerd", "dockerd", True), ("containerd", "containerd", True), ("containerd-shim", "containerd-shim", False)],
+)
+def test_the_next_engine_is_found_at_once(
+    monkeypatch: pytest.MonkeyPatch, ending: str, new: str, *, found_at_once: bool
+) -> None:
+    """Where the engine itself ended, its successor is looked for at each reading; not where a helper of it did."""
+    there = [Process(1, ending, 2.0), Process(2, "python3", 4.0)]
+    monkeypatch.setattr(psutil, "process_iter", lambda _: [process for process in there if not process.ended])
+    monkeypatch.setattr(cpu_meters, "DISCOVERY_S", 3600.0)
+    meter = EngineMeter()
+    before_s = meter.cpu_s()
+    there[0].ended = True
+    without_s = meter.cpu_s()
+    there.append(Process(3, new, 1.0))
+
+    after_s = meter.cpu_s()
+
+    assert [2.0, 2.0] == [before_s, without_s]
+    assert after_s == (3.0 if found_at_once else 2.0)
 
 
 @pytest.mark.docker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from live.engine_remains import EngineDirectory, contained_by, find_left_engines
 from live.errors import EngineRefused
 from live.image import worker_image
 from live.labels import new_run_labels
+from live.leftovers import labelled
 from live.private_engine import PrivateEngine, obstacle
 from sim.machine import Blow
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
 NAME = "private-engine-test"
+OUR_NAME = f"tonnage-{NAME}-a-1"
 SETTLED_S_MAX = 20.0
 # Enters a context, has a container in it, says where, and waits to be killed.
 DRIVER = """
@@ -62,15 +65,15 @@ def _client(engine: PrivateEngine) -> Iterator[docker.DockerClient]:
 @pytest.fixture(name="neighbour")
 def _neighbour(docker_engine: docker.DockerClient) -> Iterator[Container]:
     """A container that runs on the machine's own engine."""
-    container = started(docker_engine, labels=new_run_labels(NAME, 60.0).as_labels())
+    container = started(docker_engine, name=OUR_NAME, labels=new_run_labels(NAME, 60.0).as_labels())
     yield container
     container.remove(force=True)
 
 
 def started(client: docker.DockerClient, **options: Any) -> Container:  # noqa: ANN401
     """A worker that waits for words on its stdin."""
-    options = {"network_mode": "none"} | options
-    container: Container = client.containers.create(worker_image(client), name=NAME, stdin_open=True, **options)
+    options = {"network_mode": "none", "name": NAME} | options
+    container: Container = client.containers.create(worker_image(client), stdin_open=True, **options)
     container.start()
     return container
 
@@ -86,10 +89,26 @@ def has_ended(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def ended(directory: EngineDirectory) -> bool:
-    """Whether no process of the engine and no directory is left, nor a mount or cgroup that has its name."""
-    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
-    return not programs_of(directory) and not directory.path.exists() and str(directory.path) not in mounts
+def mount_namespace_of(pid: int) -> str:
+    """Which one a process is in; none where it has ended."""
+    try:
+        return str(Path(f"/proc/{pid}/ns/mnt").readlink())
+    except OSError:
+        return ""
+
+
+def own_namespaces(directory: EngineDirectory) -> set[str]:
+    """The mount namespaces of the engine and its containers, where all that it mounted is."""
+    processes = [*programs_of(directory), *contained_by(directory)]
+    return {mount_namespace_of(process.pid) for process in processes} - {""}
+
+
+def ended(directory: EngineDirectory, namespaces: set[str]) -> bool:
+    """Whether no process or directory of the engine is left, and nobody in its namespaces, which end with the last."""
+    there = {mount_namespace_of(pid) for pid in psutil.pids()}
+    assert namespaces, "an engine that was up had namespaces"
+    assert mount_namespace_of(os.getpid()) not in namespaces
+    return not programs_of(directory) and not directory.path.exists() and not there & namespaces
 
 
 def interfaces() -> set[str]:
@@ -108,6 +127,7 @@ class TestOnThisMachine:
         with_network = client.networks.create(NAME)
         container = started(client, network_mode=with_network.name)
         (process,) = contained_by(directory)
+        namespaces = own_namespaces(directory)
         others = docker_engine.info()["ID"]
         own = client.info()["ID"]
         client.close()
@@ -115,7 +135,8 @@ class TestOnThisMachine:
         engine.close()
 
         assert own != others
-        assert ended(directory)
+        assert len(namespaces) == 2
+        assert ended(directory, namespaces)
         assert has_ended(process)
         assert before == interfaces()
         assert list(remains._cgroups_of(str(container.id))) == []
@@ -201,9 +222,53 @@ class TestOnThisMachine:
 
         assert before == programs_of(engine.directory)
 
+    def test_bringing_back_one_that_ended_by_itself(self, engine: PrivateEngine, client: docker.DockerClient) -> None:
+        """It is started again, though nobody struck it."""
+        assert engine._engine is not None
+        os.kill(engine._engine.pid, signal.SIGKILL)
+        engine._engine.wait(SETTLED_S_MAX)
+
+        engine.bring_back()
+
+        assert client.ping()
+
+    def test_bringing_back_before_a_blow_is_over(self, engine: PrivateEngine, client: docker.DockerClient) -> None:
+        """It does not wait for the end of a blow that a run that is over dealt, and the next blow takes its time."""
+        blow = threading.Thread(target=engine.strike, args=("crash", 3600.0))
+        blow.start()
+        while engine._engine is not None:
+            time.sleep(0.01)
+
+        engine.bring_back()
+        blow.join(SETTLED_S_MAX)
+        begun_s = time.monotonic()
+        engine.strike("crash", 0.5)
+
+        assert not blow.is_alive()
+        assert time.monotonic() - begun_s >= 0.5
+        assert client.ping()
+
+    def test_what_earlier_runs_made_does_not_come_back(
+        self, engine: PrivateEngine, client: docker.DockerClient
+    ) -> None:
+        """Restored, it has nothing more of any run, whoever made it; what is nobody's run stays."""
+        labels = new_run_labels(NAME, 60.0).as_labels()
+        client.networks.create(OUR_NAME, labels=labels)
+        client.volumes.create(OUR_NAME, labels=labels)
+        started(client, name=OUR_NAME, labels=labels, restart_policy={"Name": "always"})
+        started(client)
+        before = {thing.kind for thing in labelled(client)}
+        engine.strike("loss", None)
+
+        engine.restore()
+
+        assert {"container", "network", "volume"} == before
+        assert labelled(client) == []
+        assert [NAME] == [container.name for container in client.containers.list(all=True)]
+
     def test_left_while_it_is_down(self, engine: PrivateEngine) -> None:
         """Leaving does not wait for an engine that is to come back much later."""
-        directory = engine.directory
+        directory, namespaces = engine.directory, own_namespaces(engine.directory)
         blow = threading.Thread(target=engine.strike, args=("crash", 3600.0))
         blow.start()
         while engine._engine is not None:
@@ -213,7 +278,7 @@ class TestOnThisMachine:
         blow.join(SETTLED_S_MAX)
 
         assert not blow.is_alive()
-        assert ended(directory)
+        assert ended(directory, namespaces)
 
     def test_left_by_a_driver_that_was_killed(self, client: docker.DockerClient) -> None:
         """It is found by its owner, who is gone, and ended with its containers; one in use stays."""
@@ -223,14 +288,13 @@ class TestOnThisMachine:
         while_it_lives = find_left_engines()
         driver.kill()
         driver.communicate()
-        found, processes = find_left_engines(), programs_of(directory)
+        found, namespaces = find_left_engines(), own_namespaces(directory)
 
         remove_left_engine(directory.path)
 
         assert directory.path not in while_it_lives
         assert directory.path in found
-        assert processes
-        assert ended(directory)
+        assert ended(directory, namespaces)
         assert client.ping()
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -15,8 +15,9 @@ from live.doctor import mend
 from live.errors import EngineMissing, EngineRefused, UnfitStory
 from live.leftovers import find_leftovers, labelled
 from live.run import DockerWorld, replay
-from scenarios import load
+from scenarios import load, load_text
 from sim.record import read_record
+from sim.worlds import Terms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +40,15 @@ from live.run import replay
 from scenarios import load
 story = load("cpu-quota-bursts", sets=[("duration", "60s")]).story
 replay(story, directory=pathlib.Path(sys.argv[1]), say=lambda text: print(text, flush=True))
+"""
+
+
+ASKING = """
+import contextlib
+from live.engine import connect
+from live.lock import live_lock
+with contextlib.closing(connect()) as client, live_lock("theirs", client):
+    pass
 """
 
 
@@ -163,9 +173,10 @@ def test_a_killed_run_is_mended(docker_engine: docker.DockerClient, tmp_path: Pa
     done = mend(docker_engine)
 
     record = read_record(tmp_path / "run")
-    assert [thing.kind for thing in left] == ["container"]
+    # The volume is the sign that the engine is held.
+    assert [thing.kind for thing in left] == ["container", "volume"]
     assert {thing.engine_id for thing in left} <= found
-    assert f"removed container {left[0].name}" in done
+    assert {f"removed {thing.kind} {thing.name}" for thing in left} <= set(done)
     assert containers_of(docker_engine, child.pid) == []
     assert len(record.samples["at_s"]) >= 1
 
@@ -180,6 +191,84 @@ def test_a_story_that_is_not_for_engines_is_refused(tmp_path: Path) -> None:
         replay(unfit, directory=tmp_path / "run", say=lambda _: None)
 
     assert not (tmp_path / "run").exists()
+
+
+FOREIGN = """
+purpose: A program of the user's own.
+duration: 3s
+hosts: {local: {cpus: 2, memory: 4g}}
+containers: {own: {image: redis, mem_limit: 64m, volumes: ["/tmp:/data"]}}
+"""
+
+
+@pytest.mark.parametrize("allowed", [(), ("images",), ("mounts",)])
+def test_what_is_not_allowed_never_comes_to_an_engine(
+    allowed: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A story that wants an image and a mount is refused unless both are allowed, before any engine is asked."""
+
+    def refuse(*_: object) -> NoReturn:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr("live.run.connect", refuse)
+    own = load_text(FOREIGN, "own")
+
+    with pytest.raises(UnfitStory, match=r"own cannot run on a Docker engine: .*--allow"):
+        replay(own, directory=tmp_path / "run", say=lambda _: None, terms=Terms(frozenset(allowed)))
+    with pytest.raises(AssertionError, match="asked"):
+        replay(own, directory=tmp_path / "run", say=lambda _: None, terms=Terms(frozenset({"images", "mounts"})))
+
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_engine_that_others_use_is_not_struck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A story whose faults strike an engine names the flag that gives it one, before any engine is asked."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
+
+    with pytest.raises(UnfitStory, match=r"engine-crash cannot run on a Docker engine: .*--private-engine"):
+        replay(load("engine-crash").story, directory=tmp_path / "run", say=lambda _: None)
+
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(180)
+def test_a_private_engine_is_struck_in_each_run_of_a_hold(tmp_path: Path) -> None:
+    """Two runs of one story on one engine that is lost for good in each: the second finds it there again."""
+    lost_for_good = load(
+        "engine-crash", sets=[("duration", "6s"), ("faults.0.at", "2s"), ("faults.0.crash_engine", "{host: local}")]
+    ).story
+    world = DockerWorld(Terms(private_engine=True))
+
+    with world.hold(lost_for_good, lambda _: None):
+        runs = [
+            world.run(lost_for_good, directory=tmp_path / f"{number}", physics_seed=number, say=lambda _: None)
+            for number in (1, 2)
+        ]
+
+    for number, run in enumerate(runs, 1):
+        events = read_record(tmp_path / f"{number}").events
+        assert ["fault"] == [what for what in events["what"] if what.startswith("fault")]
+        assert "engine_lost" in events["what"]
+        assert 4 == events["what"].count("started")
+        assert not any("was lost" in reason or "blow" in reason for reason in run.reasons)
+
+
+@pytest.mark.docker
+def test_an_engine_is_held_between_the_runs_of_a_hold(
+    docker_engine: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user, with a home of their own, is refused although no container is up; and let in afterwards."""
+    world = DockerWorld()
+
+    with world.hold(story("1s"), lambda _: None):
+        monkeypatch.setenv("TONNAGE_HOME", str(tmp_path / "elsewhere"))
+        said = subprocess.run([sys.executable, "-c", ASKING], capture_output=True, text=True, check=False).stderr
+        assert [] == docker_engine.api.containers(filters={"label": "io.tonnage.run"})
+    after = subprocess.run([sys.executable, "-c", ASKING], capture_output=True, text=True, check=False)
+
+    assert "EngineBusy: another live run has the engine" in said
+    assert (0, "") == (after.returncode, after.stderr)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -142,6 +142,11 @@ WARNED = [
         ],
     ),
     (
+        "mem_limit: 1g}\nagents",
+        "mem_limit: 1g, memswap_limit: -1}\nagents",
+        [],
+    ),
+    (
         "mem_limit: 1g",
         "mem_limit: 1g, pids_limit: 4",
         ["containers.box: its agents need about 4 processes and pids_limit is 4: some cannot start."],
@@ -323,8 +328,8 @@ LIFE = [
         ),
         [
             (
-                "goals.a: restart_count is not measured here, because no container it covers has a restart policy or a "
-                "host that is struck; the goal cannot be met."
+                "goals.a: restart_count is not measured here, because no container it covers has a restart policy; the "
+                "goal cannot be met."
             ),
             (
                 "goals.b: disk_full_count is not measured here, because no container it covers has a tmpfs; the goal "
@@ -339,11 +344,21 @@ LIFE = [
     (
         "mem_limit: 1g}",
         (
-            "mem_limit: 1g, tmpfs: '/a:size=1m', healthcheck: {}}\nfaults: [{lose_host: local, at: 1s}]\ngoals:\n"
+            "mem_limit: 1g, restart: on-failure, tmpfs: '/a:size=1m', healthcheck: {}}\ngoals:\n"
             "  a: {metric: recovery_s, max: 3s}\n  b: {metric: disk_bytes_max, max: 3m}\n"
             "  c: {metric: unhealthy_count, container: box, max: 3}"
         ),
         [],
+    ),
+    (
+        "duration: 60s",
+        "duration: 60s\nfaults: [{lose_host: {for: 5s}, at: 1s}]\ngoals: [{metric: recovery_s, max: 3s}]",
+        [
+            (
+                "goals.recovery_s: recovery_s is not measured here, because no container it covers has a restart "
+                "policy; the goal cannot be met."
+            ),
+        ],
     ),
 ]
 
@@ -412,3 +427,16 @@ def test_the_library_is_warned_of_what_it_is_there_to_show() -> None:
     paths = {name: [one.path for one in advise(load(name).story)] for name in ("cpu-quota-bursts", "memory-oom")}
 
     assert {"cpu-quota-bursts": ["containers.agents"], "memory-oom": ["containers.agents"]} == paths
+
+
+@pytest.mark.parametrize(("swap", "shown"), [("512m", "512m"), ("6g", "6g")])
+def test_swap_without_end_is_all_of_the_host_s(swap: str, shown: str) -> None:
+    """`memswap_limit: -1` lets a container have whatever swap there is, more than Docker's default would."""
+    limit = "mem_limit: 1g"
+    text = CALM.replace("memory: 8g", f"memory: 8g, swap: {swap}").replace(limit, f"{limit}, memswap_limit: -1")
+    expected = (
+        f"containers.box: beyond mem_limit it may use {shown} of swap and crawl instead of being killed; set "
+        "memswap_limit to 1g to forbid it."
+    )
+
+    assert [expected] == [str(advice) for advice in advise(load_text(text, "t"))]

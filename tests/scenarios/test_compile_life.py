@@ -119,10 +119,12 @@ faults: [%s]
         ("{stop_engine: {for: 1s}, at: 1s}", "stop", 1.0),
         ("{crash_engine: {for: 2s}, at: 1s}", "crash", 2.0),
         ("{lose_host: {}, at: 1s}", "loss", None),
+        ("{stop_engine: local, at: 1s}", "stop", None),
+        ("{crash_engine: local, at: 1s}", "crash", None),
     ],
 )
 def test_the_only_host_need_not_be_named(fault: str, blow: str, down_s: float | None) -> None:
-    """As everywhere in the language."""
+    """As everywhere in the language; and without a time it is away for good."""
     (compiled,) = load_text(SMALL % fault, "t").faults
 
     assert isinstance(compiled, told.StrikeHost)

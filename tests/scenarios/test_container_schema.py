@@ -93,7 +93,10 @@ WRONG = [
     (
         D,
         "depends_on: one",
-        't:7: containers.two.depends_on is "one"; it must be a mapping: keys with values, one a line',
+        (
+            't:7: containers.two.depends_on is "one"; it must be a list of containers, or a mapping of them to '
+            "conditions; write for example [db]"
+        ),
     ),
     (
         D,

@@ -59,6 +59,7 @@ WRONG = [
     ("{hang: {container: one}, at: 1s}", "faults.0.hang.for is missing; write for example for: 5s"),
     ("{hang: one, at: 1s}", 'faults.0.hang is "one"; it must be a mapping: keys with values, one a line'),
     ("{hang: {container: one, for: 0s}, at: 1s}", 'faults.0.hang.for is "0s"; it must be 1ms or more'),
+    ("{hang: {container: one, for: 25h}, at: 1s}", 'faults.0.hang.for is "25h"; it must be 1d or less'),
     (
         "{leak: {container: one, memory: 0, over: 1s}, at: 1s}",
         "faults.0.leak.memory is 0; it must be 1k or more, and a plain number is bytes; write for example 64m",
@@ -72,8 +73,10 @@ WRONG = [
         "{limit: {container: one, mem_limit: 5m}, at: 1s}",
         'faults.0.limit.mem_limit is "5m"; it must be 6m or more, as Docker demands',
     ),
-    ("{stop_engine: left, at: 1s}", "faults.0.stop_engine.for is missing; write for example for: 5s"),
-    ("{crash_engine: {host: left}, at: 1s}", "faults.0.crash_engine.for is missing; write for example for: 5s"),
+    (
+        "{stop_engine: {host: left, for: 0s}, at: 1s}",
+        'faults.0.stop_engine.for is "0s"; it must be 1ms or more',
+    ),
     (
         "{slow_start: {container: one, delay: 1s}, at: 1s}",
         'faults.0.at is "1s"; it must be left out, because slow_start holds for the whole run',

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from scenarios import story as told
-from sim.agents import ASK_AGAIN_S, Agent, Shared
+from sim.agents import ASK_AGAIN_S, REFUSED_PAUSE_S_MIN, Agent, Shared
 from sim.machine import (
     Compute,
     Died,
@@ -463,6 +463,83 @@ def test_a_step_whose_first_part_died_with_its_container_is_lost(env: simpy.Envi
     assert ([0.0, 1.0, 3.5], [0, 0, 1]) == (life.machine.times_s[:3], life.machine.indices[:3])
     assert ([1.0], []) == (life.events("lost"), life.events("refused"))
     assert ["container"] == life.recorder.tables["events"]["detail"]
+
+
+# Refused by a container that is there.
+
+FULL = Refused("a", "no process can be made")
+
+
+def test_one_refusal_is_not_the_end_of_a_container(env: simpy.Environment) -> None:
+    """Refused at 0.5 s by a container that answers, an agent with 2 s of delay tries the same step again at 2.5 s."""
+    life = lived(env, story(group(COMPUTE)), troubles={0: FULL})
+
+    assert ([0.5], [0.0, 2.5]) == (life.machine.asked_s, life.machine.times_s[:2])
+    assert [0, 0] == [program.steps[0].index for _, program in life.machine.submitted[:2]]
+    assert (["a"], True) == (life.shared.presence.up, life.agent.up)
+    assert [0.5] == life.events("refused")
+    assert [FULL.reason] == life.recorder.tables["events"]["detail"]
+
+
+@pytest.mark.parametrize("stages", [(COMPUTE,), (TAKE, COMPUTE)], ids=["alone", "with tokens"])
+def test_a_refused_agent_pauses_though_it_has_no_delay(env: simpy.Environment, stages: tuple[told.Stage, ...]) -> None:
+    """Half a second for each answer and a second of pause: no refusal is followed by the next at once."""
+    generous = dataclasses.replace(BUCKET, rate_tokens_per_s=1e6, capacity_tokens=1e6, level_tokens=1e6)
+    eager = dataclasses.replace(group(*stages), restart_delay_s=0.0)
+    life = lived(env, story(eager, (generous,)), until_s=6.0, troubles=dict.fromkeys(range(99), FULL))
+
+    assert [number * (0.5 + REFUSED_PAUSE_S_MIN) for number in range(4)] == life.machine.times_s
+
+
+def test_the_first_refusal_of_a_row_is_written_down(env: simpy.Environment) -> None:
+    """Refused at 0.5 and 3 s, the agent works from 5 to 5.5 s; the next row begins at 6 s."""
+    one = story(group(TAKE, COMPUTE), (dataclasses.replace(BUCKET, level_tokens=1e6, capacity_tokens=1e6),))
+    life = lived(env, one, until_s=9.0, troubles={0: FULL, 1: FULL, 3: FULL})
+
+    assert [0.0, 2.5, 5.0, 5.5] == life.machine.times_s[:4]
+    assert [0.5, 6.0] == life.events("refused")
+
+
+def test_a_step_whose_second_part_is_refused_is_lost_alone(env: simpy.Environment) -> None:
+    """Refused half a second after its tokens at 1 s, the step is lost; the container answers, and the next begins."""
+    stages = (HOLD, COMPUTE, TAKE, COMPUTE)
+    empty = dataclasses.replace(BUCKET, level_tokens=-10.0)
+    life = lived(env, story(group(*stages), (empty,)), until_s=4.0, troubles={1: FULL})
+
+    assert ([0.0, 1.0, 3.5], [0, 0, 1]) == (life.machine.times_s[:3], life.machine.indices[:3])
+    assert ([1.5], []) == (life.events("lost"), life.events("refused"))
+    assert (["refused"], ["a"]) == (life.recorder.tables["events"]["detail"], life.shared.presence.up)
+
+
+def test_a_refusal_that_nobody_answers_for_is_no_end(env: simpy.Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container that does not say that it is gone is not taken for gone: after the question comes the pause."""
+    monkeypatch.setattr(Obedient, "sample", lambda self, name: env.event())
+    life = lived(env, story(group(COMPUTE)), troubles={0: FULL})
+
+    assert [0.0, 0.5 + ASK_AGAIN_S + 2.0] == life.machine.times_s[:2]
+    assert ["a"] == life.shared.presence.up
+
+
+def test_a_return_that_is_heard_of_during_the_question_counts(
+    env: simpy.Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked at 0.5 s and refused at 1.5, but back since 0.9: the container is there, and nobody waits for it."""
+    monkeypatch.setattr(Obedient, "sample", lambda self, name: env.timeout(1.0, GONE))
+    notices = (Died("a", "exited", 1, 0.4, 0.7), Restarted("a", 1, 0.8, 0.9, 1.0))
+    life = lived(env, story(group(COMPUTE)), troubles={0: FULL}, notices=notices)
+
+    assert ([0.0, 1.5 + 2.0], ["a"]) == (life.machine.times_s[:2], life.shared.presence.up)
+
+
+def test_a_death_that_is_heard_of_during_the_question_makes_no_refusal(
+    env: simpy.Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked at 0.5 s, known dead at 0.7, back at 4.5: the agent waits for that, and no refusal is written down."""
+    monkeypatch.setattr(Obedient, "sample", lambda self, name: env.timeout(1.0, GONE))
+    notices = (Died("a", "exited", 1, 0.4, 0.7), RETURN)
+    life = lived(env, story(group(COMPUTE)), troubles={0: FULL}, notices=notices)
+
+    assert ([0.0, 4.5], []) == (life.machine.times_s[:2], life.events("refused"))
 
 
 # Shared decisions: tokens.

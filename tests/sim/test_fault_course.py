@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from typing import TYPE_CHECKING, cast
 
 import pytest
 import simpy
 
 from scenarios import story as told
+from scenarios.fields import NAME_PATTERN
 from sim.fault_course import LEAK_PIECES_COUNT, REFUSAL_S_MAX, FaultCourse
 from sim.machine import Finished, Hold, Limited, Lost, Machine, Program, Refused, Sleep, Stopped, Struck, Write
 from sim.record import Recorder
@@ -119,7 +121,7 @@ def dealt(one: told.Story, *, answer: Answer | None = None, after_s: float | Non
     """The course of a story's faults over a window from 5 s to 25 s, and some seconds of aftermath."""
     env = simpy.Environment(BEGIN_S)
     machine, recorder = Target(env, answer or Struck("a"), after_s), Recorder(None)
-    FaultCourse(env, one, cast("Machine", machine), recorder).begin(UNTIL_S)
+    FaultCourse(env, one, cast("Machine", machine), recorder).begin(BEGIN_S, UNTIL_S)
     env.run(until=UNTIL_S + 5.0)
     return Course(machine.asked, recorder)
 
@@ -161,14 +163,15 @@ def test_a_fault_is_dealt_through_its_verb(
 
 
 def test_a_leak_is_a_program_of_its_own() -> None:
-    """A thousand bytes over ten seconds come in twenty pieces, each followed by half a second."""
+    """A thousand bytes over ten seconds come in twenty pieces, half a second apart; no group is so called."""
     ((_, verb, (name, program)),) = dealt(story(told.LeakMemory(SECOND, "a", 1000, 10.0))).asked
     assert isinstance(program, Program)
     (step,) = program.steps
 
-    assert ("submit", "a", "leak-0/0") == (verb, name, program.agent)
+    assert ("submit", "a", "!leak-0/0") == (verb, name, program.agent)
     assert (Hold(50, leak=True), Sleep(0.5)) * LEAK_PIECES_COUNT == step.work
     assert (6.0, False) == (step.due_s, step.last)
+    assert not re.fullmatch(NAME_PATTERN, program.agent.partition("/")[0])
     assert program.until_s > UNTIL_S
 
 
@@ -179,7 +182,7 @@ def test_a_disk_is_filled_whatever_lies_on_it(tmpfs_bytes: int | None, written_b
     ((_, _, (name, program)),) = dealt(one).asked
     assert isinstance(program, Program)
 
-    assert ("a", "fill-0/0") == (name, program.agent)
+    assert ("a", "!fill-0/0") == (name, program.agent)
     assert [(Write(written_bytes),)] == [step.work for step in program.steps]
 
 
@@ -214,6 +217,18 @@ def test_faults_come_at_their_times_and_again() -> None:
 def test_no_fault_comes_at_the_end_of_the_window_or_after(when: told.When, times_s: list[float]) -> None:
     """A fault that would fall on the end is left out, the first as well as a repeat."""
     assert times_s == dealt(story(told.CrashContainer(when, "a", 1))).times_s
+
+
+@pytest.mark.parametrize(("late_s", "times_s"), [(0.5, [6.0, 11.0]), (3.0, [8.0, 11.0])])
+def test_times_count_from_the_beginning_of_the_window(late_s: float, times_s: list[float]) -> None:
+    """A course that begins late, since samples took time, shifts no fault; one that is due by then comes at once."""
+    env = simpy.Environment(BEGIN_S + late_s)
+    machine = Target(env, Struck("a"), 0.0)
+    one = story(told.CrashContainer(each(1.0, 5.0), "a", 1))
+    FaultCourse(env, one, cast("Machine", machine), Recorder(None)).begin(BEGIN_S, BEGIN_S + 10.0)
+    env.run(until=UNTIL_S)
+
+    assert times_s == [at_s for at_s, _, _ in machine.asked]
 
 
 def test_faults_do_not_wait_for_each_other() -> None:
@@ -280,7 +295,7 @@ def test_a_refused_fault_is_written_down(fault: told.Fault) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "after_s"),
-    [(Finished("leak-0/0", 0, 16.0), 10.0), (Lost("leak-0/0", 0, "oom", 9.0), 3.0), (Struck("a"), None)],
+    [(Finished("!leak-0/0", 0, 16.0), 10.0), (Lost("!leak-0/0", 0, "oom", 9.0), 3.0), (Struck("a"), None)],
     ids=["ended", "killed", "still going on"],
 )
 @pytest.mark.parametrize("fault", [told.LeakMemory(SECOND, "a", 1000, 10.0), told.FillDisk(SECOND, "a")])
@@ -295,8 +310,8 @@ def test_a_leak_is_written_down_before_the_run_ends() -> None:
     """One that begins near the end of the window is in the record a second later, and not when it is over."""
     env = simpy.Environment(BEGIN_S)
     one = story(told.LeakMemory(each(19.0), "a", 1000, 10.0))
-    machine, recorder = Target(env, Finished("leak-0/0", 0, 34.0), 10.0), Recorder(None)
-    FaultCourse(env, one, cast("Machine", machine), recorder).begin(UNTIL_S)
+    machine, recorder = Target(env, Finished("!leak-0/0", 0, 34.0), 10.0), Recorder(None)
+    FaultCourse(env, one, cast("Machine", machine), recorder).begin(BEGIN_S, UNTIL_S)
     env.run(until=24.0 + REFUSAL_S_MAX + 0.001)
 
     assert ["fault"] == recorder.tables["events"]["what"]

@@ -211,6 +211,26 @@ def test_restarts_are_figures_of_who_may_return() -> None:
     assert not {"restart_count", "recovery_s"} & set(figures(story("a"), recorder))
 
 
+def test_ends_for_memory_count_as_kills() -> None:
+    """PID 1 killed twice in the window, which no sample shows, and an agent in the life after, which one does: three.
+
+    Ends before and after the window do not count, nor do ends of another cause or of another container.
+    """
+    recorder = recorded(at(10.0, oom_kills_count=4), at(20.0, oom_kills_count=1), ends=())
+    for at_s, container, what, cause in (
+        (9.9, "a", "died", "oom"),
+        (10.0, "a", "died", "oom"),
+        (20.0, "a", "died", "oom"),
+        (20.1, "a", "died", "oom"),
+        (15.0, "b", "died", "oom"),
+        (15.0, "a", "died", "killed"),
+        (15.0, "a", "process_killed", "oom"),
+    ):
+        recorder.event(at_s, what, container, None, cause)
+
+    assert 3.0 == figures(story("a"), recorder)["oom_kill_count"]
+
+
 def test_a_disk_has_its_highest_level_and_its_refusals() -> None:
     """Of what lay on it in the window the most counts, and refusals in the window; without a disk there is neither."""
     one = story("a")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 import simpy
 
-from scenarios import Story, load
+from scenarios import Story, load, load_text
 from scenarios import story as told
 from scenarios.scale import shrink
 from sim.machine import (
@@ -93,6 +93,7 @@ def test_memory_of_the_main_process_ends_the_container() -> None:
     assert 0 == metric(outcome, "containers_up_count", None)
     assert 0 == metric(outcome, "agents_up_count", None)
     assert "died" in outcome.recorder.tables["events"]["what"]
+    assert 1 == metric(outcome, "oom_kill_count")
 
 
 def test_weights_favour_the_heavier() -> None:
@@ -145,6 +146,30 @@ def test_seed_of_the_workload_changes_the_workload() -> None:
     shared = demands[0].keys() & demands[1].keys()
     assert all(demands[0][key] == demands[1][key] for key in shared)
     assert any(demands[0][key] != demands[2][key] for key in shared & demands[2].keys())
+
+
+MIGRATED = """\
+purpose: A service that waits for a job.
+duration: 5s
+hosts: {local: {cpus: 2, memory: 4g}}
+containers:
+  service: {mem_limit: 64m, depends_on: {job: {condition: service_completed_successfully}}}
+  job: {image: busybox}
+agents:
+  worker: {container: service, think: 500ms, steps: [{compute: 1ms}]}
+"""
+
+
+def test_what_waits_for_a_job_is_started() -> None:
+    """A foreign program that another waits for completes, so the story goes on without it and breaks no law."""
+    outcome = simulate(load_text(MIGRATED, "t"), profile=PROFILE)
+    events = outcome.recorder.tables["events"]
+    told = [(what, name) for what, name in zip(events["what"], events["container"], strict=True) if what != "ready"]
+
+    assert [("started", "job"), ("died", "job"), ("started", "service")] == told
+    assert metric(outcome, "steps_per_s", "service") > 1
+    assert 1 == metric(outcome, "containers_up_count", None)
+    assert [] == [check for check in outcome.checks if not check.ok]
 
 
 # The performance itself, on a machine made of answers.

@@ -42,8 +42,9 @@ def events(name: str, what: str) -> Counter[str]:
 @pytest.mark.parametrize(
     "name",
     [
-        *("child-kill", "container-kill", "container-starts", "cpu-threads", "disk-quota", "engine-crash"),
-        *("engine-stop", "host-loss", "memory-leak-siblings", "restart-backoff", "slow-start"),
+        *("child-kill", "container-kill", "container-starts", "cpu-threads", "disk-full", "disk-quota"),
+        *("engine-crash", "engine-stop", "host-loss", "memory-leak-siblings", "restart-backoff", "slow-start"),
+        "sudden-leak",
     ],
 )
 def test_a_story_meets_its_goals_and_breaks_no_law(name: str) -> None:
@@ -85,6 +86,23 @@ def test_a_tmpfs_is_a_quota_and_is_charged() -> None:
         value("disk-quota", "oom_kill_count", "unbounded") > 0,
         value("disk-quota", "disk_full_count", "unbounded"),
     )
+
+
+def test_a_full_disk_refuses_and_kills_nobody() -> None:
+    """Before the fault every write fits; after it none does, and the disk is full to the brim."""
+    table = outcome_of("disk-full").recorder.tables["events"]
+    [filled_s] = [at_s for at_s, what in zip(table["at_s"], table["what"], strict=True) if what == "fault"]
+    refused_s = [at_s for at_s, what in zip(table["at_s"], table["what"], strict=True) if what == "disk_full"]
+
+    assert refused_s
+    assert min(refused_s) >= filled_s
+    assert 32 * 1024**2 == value("disk-full", "disk_bytes_max", "agents")
+
+
+def test_a_sudden_leak_ends_with_the_leak() -> None:
+    """The leaking process is killed, once, when what was left of the limit is full."""
+    assert 1 == events("sudden-leak", "process_killed")["!leak-0"]
+    assert value("sudden-leak", "memory_bytes_max", "agents") > 0.95 * 160 * 1024**2
 
 
 def test_a_back_off_doubles_unless_the_container_lasts() -> None:

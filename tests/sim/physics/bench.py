@@ -84,10 +84,28 @@ def machine_of(
     profile: HostProfile = ROUND,
     hosts: tuple[told.Host, ...] = (HOST,),
     faults: tuple[told.Fault, ...] = (),
+    containers: tuple[told.Container, ...] = (),
 ) -> SimulatedMachine:
     """A machine of one host of two cores, unless said otherwise, with nothing on it; it samples every half second."""
     scale = told.LiveScale(1, 1, 1)
-    story = Story("bench", "p", "s", 1, 60.0, 0.5, hosts, (), (), (), (), (), (), scale, live_able=True, faults=faults)
+    story = Story(
+        "bench",
+        "p",
+        "s",
+        1,
+        60.0,
+        0.5,
+        hosts,
+        containers,
+        (),
+        (),
+        (),
+        (),
+        (),
+        scale,
+        live_able=True,
+        faults=faults,
+    )
     return SimulatedMachine(env, story, heard or Heard(), profile=profile, physics_seed=1)
 
 

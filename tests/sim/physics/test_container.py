@@ -200,6 +200,23 @@ def test_kill_of_an_agent_is_the_dead_ones_cpu_and_no_more(env: simpy.Environmen
     assert 0.5 + 0.1 * 21 == pytest.approx(sampled(env, machine).cpu_s, abs=0.01)
 
 
+def test_a_killed_agent_of_the_main_process_gives_back_what_was_held_for_it(
+    env: simpy.Environment, machine: SimulatedMachine
+) -> None:
+    """PID 1 holds 20 MiB for one agent and 15 for another, and leaked 5: the first takes its process and 20 along."""
+    env.run(until=machine.start(container()))
+    victim = program(Hold(5 * MIB, leak=True), Hold(20 * MIB, leak=False), Sleep(60.0), process="main")
+    machine.submit("a", victim)
+    machine.submit("a", program(Hold(15 * MIB, leak=False), Sleep(60.0), agent="w/1", process="main"))
+    env.run(until=env.now + 1)
+    before = sampled(env, machine)
+    env.run(until=machine.kill_agent("a", "w/0"))
+    env.run(until=env.now + 1)
+
+    assert 21 == pytest.approx((before.memory_bytes - sampled(env, machine).memory_bytes) / MIB, abs=0.1)
+    assert [ProcessKilled] == [type(notice) for notice in notices(machine)]
+
+
 def test_agents_work_on_while_the_supervisor_hangs(
     env: simpy.Environment, machine: SimulatedMachine, heard: Heard
 ) -> None:
@@ -264,6 +281,23 @@ def test_foreign_container_fits_any_limit(env: simpy.Environment, machine: Simul
 
     assert isinstance(env.run(until=machine.start(small)), Started)
     assert 6 * MIB == sampled(env, machine).memory_bytes
+
+
+def test_what_others_wait_for_to_complete_ends_at_once(env: simpy.Environment) -> None:
+    """A foreign container that nobody waits for stays; one that another needs completed ends with 0 after its start."""
+    job, service = (container(name, foreign=told.Foreign("busybox")) for name in ("job", "service"))
+    needs = (told.Dependency("job", "completed"), told.Dependency("service", "started"))
+    machine = machine_of(env, containers=(job, service, container("a", dependencies=needs)))
+    started = [env.run(until=machine.start(one)) for one in (service, job)][1]
+    env.run(until=env.now + 1)
+    (died,) = notices(machine)
+
+    assert isinstance(started, Started)
+    assert isinstance(died, Died)
+    assert ("job", "exited", 0) == (died.container, died.cause, died.exit_code)
+    assert started.ready_s < died.happened_s < started.ready_s + 0.1
+    assert isinstance(env.run(until=machine.sample("service")), Sample)
+    assert isinstance(env.run(until=machine.stop("job")), Refused)
 
 
 def test_rude_notices_are_the_storys(env: simpy.Environment) -> None:

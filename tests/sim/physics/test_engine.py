@@ -56,10 +56,8 @@ def started(env: simpy.Environment, machine: SimulatedMachine, *specs: Container
     env.run(until=env.now + 1)
 
 
-@pytest.mark.parametrize(("blow", "exit_code"), [("stop", 0), ("crash", -1), ("loss", -1)])
-def test_a_lost_engine_is_noticed_with_each_of_its_containers(
-    env: simpy.Environment, blow: Blow, exit_code: int
-) -> None:
+@pytest.mark.parametrize("blow", BLOWS)
+def test_a_lost_engine_is_noticed_with_each_of_its_containers(env: simpy.Environment, blow: Blow) -> None:
     """Its containers are lost with it, those of another host are not; nobody knows how they ended without it."""
     machine = machine_of(env, hosts=(HOST, OTHER))
     started(env, machine, container("a"), container("b"), container("c", host="other"))
@@ -70,8 +68,8 @@ def test_a_lost_engine_is_noticed_with_each_of_its_containers(
     assert Struck("h") == struck.value
     assert [
         EngineLost("h", struck_s, struck_s),
-        Died("a", "engine_lost", exit_code, struck_s, struck_s),
-        Died("b", "engine_lost", exit_code, struck_s, struck_s),
+        Died("a", "engine_lost", -1, struck_s, struck_s),
+        Died("b", "engine_lost", -1, struck_s, struck_s),
     ] == notices(machine)
     assert isinstance(env.run(until=machine.sample("c")), Sample)
 

@@ -94,11 +94,11 @@ def test_two_failures_are_forgiven(env: simpy.Environment) -> None:
     assert [(True, 10.0)] == changes(machine, began_s)
 
 
-@pytest.mark.parametrize(("start_period_s", "unhealthy_s"), [(0.0, 36.0), (25.0, 60.0)])
+@pytest.mark.parametrize(("start_period_s", "unhealthy_s"), [(0.0, 30.0), (25.0, 50.0)])
 def test_failures_in_the_start_period_do_not_count(
     env: simpy.Environment, start_period_s: float, unhealthy_s: float
 ) -> None:
-    """A program that is never ready in time fails its probes at 10, 22, 34 ... s; those within 25 s are forgiven."""
+    """A program that is not there yet refuses its probes at 10, 20, 30 ... s; those within 25 s are forgiven."""
     machine = machine_of(env)
     check = dataclasses.replace(CHECK, start_period_s=start_period_s)
     starting = machine.start(container(health=check, start_delay_s=1000.0))
@@ -109,6 +109,36 @@ def test_failures_in_the_start_period_do_not_count(
     told = [notice.happened_s for notice in notices(machine, HealthChanged) if isinstance(notice, HealthChanged)]
     first_start_s = machine._names.containers["a"]._up_since_s
     assert [pytest.approx(first_start_s + unhealthy_s, abs=1e-6)] == told
+
+
+def test_the_first_interval_counts_from_the_engine_s_start(env: simpy.Environment) -> None:
+    """Attaching takes 4 s, which are part of the first ten, and of a start period of nine.
+
+    So none of the probes that fail 10, 20 and 30 s after the start is forgiven, and the last is one too many.
+    """
+    machine = machine_of(env, profile=dataclasses.replace(ROUND, attach_s_mean=4.0))
+    check = dataclasses.replace(CHECK, start_period_s=9.0)
+    env.run(until=machine.start(container("quick", health=check)))
+    machine.start(container("slow", health=check, start_delay_s=1000.0))
+    env.run(until=env.now + 100)
+    told = [notice for notice in notices(machine, HealthChanged) if isinstance(notice, HealthChanged)]
+    began_s = {name: machine._names.containers[name]._up_since_s for name in ("quick", "slow")}
+
+    assert [("quick", True, 10.0), ("slow", False, 30.0)] == [
+        (notice.container, notice.healthy, round(notice.happened_s - began_s[notice.container], 6)) for notice in told
+    ]
+
+
+def test_a_probe_that_is_due_before_anybody_attached_comes_then(env: simpy.Environment) -> None:
+    """Attaching takes 4 s and the interval is one: probes come at 4 s, before the program is there, and at 5."""
+    machine = machine_of(env, profile=dataclasses.replace(ROUND, attach_s_mean=4.0))
+    check = dataclasses.replace(CHECK, interval_s=1.0)
+    env.run(until=machine.start(container(health=check)))
+    env.run(until=env.now + 10)
+
+    (told,) = notices(machine, HealthChanged)
+    assert isinstance(told, HealthChanged)
+    assert pytest.approx(5.0, abs=1e-6) == told.happened_s - machine._names.containers["a"]._up_since_s
 
 
 def test_a_foreign_program_passes(env: simpy.Environment) -> None:

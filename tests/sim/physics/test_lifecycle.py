@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scenarios.story import RestartPolicy
-from sim.machine import Compute, Died, Hold, Limited, Lost, Refused, Restarted, Sample, Sleep, Started, Stopped
+from sim.machine import (
+    Compute,
+    Died,
+    Hold,
+    Limited,
+    Lost,
+    ProcessKilled,
+    Refused,
+    Restarted,
+    Sample,
+    Sleep,
+    Started,
+    Stopped,
+)
 from tests.sim.physics.bench import (
     ALWAYS,
     MIB,
@@ -167,9 +180,51 @@ def test_killing_or_stopping_brings_nobody_back(env: simpy.Environment) -> None:
     assert [] == notices(machine, Restarted)
 
 
+V2 = dataclasses.replace(ROUND, cgroup_version=2)
+
+
+def test_cgroup_v1_refuses_a_memory_limit_below_what_is_used(env: simpy.Environment) -> None:
+    """The kernel cannot make room by killing: nothing of the change is done, nobody dies, and the old limit holds."""
+    machine = machine_of(env, profile=dataclasses.replace(ROUND, cgroup_version=1))
+    env.run(until=machine.start(container()))
+    env.run(until=machine.submit("a", program(Hold(40 * MIB, leak=True))))
+    refused = env.run(until=machine.limit("a", cpus_limit=0.1, memory_bytes_limit=20 * MIB))
+    begun_s = env.now
+    env.run(until=machine.submit("a", program(Hold(40 * MIB, leak=True), Compute(1.0, 1), index=1)))
+
+    assert Refused("a", "memory.limit_in_bytes: device or resource busy") == refused
+    assert 1.0 == pytest.approx(env.now - begun_s, abs=0.01)
+    assert [] == notices(machine)
+
+
+def test_cgroup_v2_kills_for_a_memory_limit_below_what_is_used(env: simpy.Environment) -> None:
+    """The limit holds from then on, and the largest process dies of it."""
+    machine = machine_of(env, profile=V2)
+    env.run(until=machine.start(container()))
+    env.run(until=machine.submit("a", program(Hold(40 * MIB, leak=True))))
+    limited = env.run(until=machine.limit("a", cpus_limit=None, memory_bytes_limit=20 * MIB))
+    env.run(until=env.now + 1)
+
+    assert Limited("a") == limited
+    (killed,) = notices(machine)
+    assert isinstance(killed, ProcessKilled)
+    assert ("w/0", "oom") == (killed.agent, killed.cause)
+
+
+@pytest.mark.parametrize("cgroup_version", [1, 2])
+def test_a_memory_limit_that_has_room_is_taken_by_both(env: simpy.Environment, cgroup_version: int) -> None:
+    """Lowered to just what is used, it holds; nobody dies of it."""
+    machine = machine_of(env, profile=dataclasses.replace(ROUND, cgroup_version=cgroup_version))
+    env.run(until=machine.start(container()))
+    limited = env.run(until=machine.limit("a", cpus_limit=None, memory_bytes_limit=10 * MIB))
+    env.run(until=env.now + 1)
+
+    assert (Limited("a"), []) == (limited, notices(machine))
+
+
 def test_death_over_the_limit_is_restarted_with_the_new_limit(env: simpy.Environment) -> None:
     """A limit below what PID 1 needs ends it; the next lives are stillborn until somebody stops the loop."""
-    machine = machine_of(env)
+    machine = machine_of(env, profile=V2)
     env.run(until=machine.start(container(restart=ALWAYS)))
     limited = machine.limit("a", cpus_limit=None, memory_bytes_limit=9 * MIB)
     env.run(until=env.now + 1.0)

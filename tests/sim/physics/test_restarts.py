@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from scenarios import life_advice
 from scenarios.story import RestartPolicy
-from sim.physics.restarts import Restarts
+from sim.physics.engine import NETWORKS_COUNT_MAX
+from sim.physics.restarts import BACK_OFF_S_MAX, BACK_OFF_S_MIN, UP_S_MIN, Restarts
 
 if TYPE_CHECKING:
     from sim.machine import Blow
@@ -74,3 +76,13 @@ def test_returning_engine_decides_by_how_it_went(condition: str, returning: set[
         waits[blow] = restarts.after_loss(blow)
 
     assert {blow: 0.0 if blow in returning else None for blow in blows} == waits
+
+
+def test_advice_knows_the_same_engine() -> None:
+    """The language's advice may not import the model, so it has these constants of the engine a second time."""
+    assert (BACK_OFF_S_MIN, BACK_OFF_S_MAX, UP_S_MIN, NETWORKS_COUNT_MAX) == (
+        life_advice.BACKOFF_S_MIN,
+        life_advice.BACKOFF_S_MAX,
+        life_advice.BACKOFF_RESET_S,
+        life_advice.NETWORKS_COUNT_STOCK,
+    )

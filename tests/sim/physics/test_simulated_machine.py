@@ -38,6 +38,8 @@ MIB = 1 << 20
 # Whole seconds for what the supervisor does, so that a test can act in the middle of it.
 PROFILE = dataclasses.replace(
     load_profile(None),
+    # Where a limit below what is used kills.
+    cgroup_version=2,
     attach_s_mean=0.5,
     ready_s_mean=1.0,
     submit_cpu_s=2.0,
