@@ -5,7 +5,7 @@
 After each kill the record must be readable if it was begun. On the engine, `tonnage doctor --fix` must leave nothing
 of the run and touch nothing of anybody else: containers, a network and a volume that look like Tonnage's lie there
 meanwhile. The story (`kills.yaml`) has networks, a volume, restart policies and a program that outlives its driver.
-Prints a table and one JSON object; exits with 1 if anything is wrong. Takes about 9 s a kill, and the engine for itself.
+Prints a table and one JSON object; exits with 1 if anything is wrong. Takes about 9 s a kill and has the engine alone.
 """
 
 from __future__ import annotations
