@@ -112,6 +112,16 @@ def _docker_engine(pytestconfig: pytest.Config) -> Iterator[docker.DockerClient]
     assert not left, f"the tests left on the engine: {', '.join(left)}"
 
 
+@pytest.fixture(name="private_engines", scope="session")
+def _private_engines() -> None:
+    """That an engine of a test's own can be started; where not, the test is skipped, or fails where one is required."""
+    from live.private_engine import obstacle
+
+    why = obstacle()
+    if why:
+        _without_engine(f"no engine of a test's own can be started ({why})")
+
+
 def _connect() -> docker.DockerClient:
     try:
         import docker

@@ -36,11 +36,7 @@ def _own_engine(request: pytest.FixtureRequest) -> World:
     """Every world in turn, with an engine of the test's own that may be struck."""
     if request.param == "simulated":
         return World("simulated", simulated, lambda: "any")
-    from live.private_engine import obstacle
-
-    why = obstacle()
-    if why:
-        pytest.skip(f"no engine of our own can be had here: {why}")
+    request.getfixturevalue("private_engines")
     return World("docker", real_and_own, lambda: "any")
 
 

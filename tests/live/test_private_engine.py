@@ -47,10 +47,7 @@ with PrivateEngine() as engine:
 
 
 @pytest.fixture(name="engine")
-def _engine() -> Iterator[PrivateEngine]:
-    why = obstacle()
-    if why:
-        pytest.skip(f"no private engine here: {why}")
+def _engine(private_engines: None) -> Iterator[PrivateEngine]:
     with PrivateEngine() as engine:
         yield engine
 
@@ -141,11 +138,9 @@ class TestOnThisMachine:
         assert before == interfaces()
         assert list(remains._cgroups_of(str(container.id))) == []
 
+    @pytest.mark.usefixtures("private_engines")
     def test_it_leaves_the_other_engine_its_bridge(self, docker_engine: docker.DockerClient) -> None:
         """`docker0` is as it was before an engine without a bridge started."""
-        why = obstacle()
-        if why:
-            pytest.skip(f"no private engine here: {why}")
         before = interfaces()
 
         with PrivateEngine():

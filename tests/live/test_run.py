@@ -232,6 +232,7 @@ def test_an_engine_that_others_use_is_not_struck(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.docker
+@pytest.mark.usefixtures("private_engines")
 @pytest.mark.timeout(180)
 def test_a_private_engine_is_struck_in_each_run_of_a_hold(tmp_path: Path) -> None:
     """Two runs of one story on one engine that is lost for good in each: the second finds it there again."""
