@@ -14,15 +14,16 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import psutil
 
 from live.bench import docker_bench
 from live.cpu_meters import EngineMeter, container_cpu_s, driver_cpu_s
+from live.host_bench import HOST, bench_story
 from live.lag import LagHistogram
-from scenarios.story import Container, Host, LiveScale, Story
+from scenarios.story import Container
 from sim.machine import Started
 
 if TYPE_CHECKING:
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
 
     from live.docker_machine import DockerMachine
     from live.real_time import LiveEnvironment
+    from scenarios.story import Story
     from sim.machine import Sample, StepDone
 
 MEMORY_BYTES = 64 << 20
-HOST = "local"
 CONTAINERS_COUNTS = (1, 5, 20)
 SAMPLED_S = 1.0
 UNSAMPLED_S = 1000.0
@@ -153,23 +154,8 @@ def tell(costs: Iterable[Cost]) -> None:
 
 
 def _story(sample_interval_s: float, window_s: float) -> Story:
-    return Story(
-        name="harness-cost",
-        purpose="Measures what the harness takes.",
-        source="",
-        seed=0,
-        duration_s=window_s + START_S_MAX,
-        sample_interval_s=sample_interval_s,
-        hosts=(Host(HOST, float(os.cpu_count() or 1), psutil.virtual_memory().total, 0, 0, None),),
-        containers=(),
-        agents=(),
-        rate_limits=(),
-        providers=(),
-        goals=(),
-        headline=(),
-        live_scale=LiveScale(1.0, 1.0, 1.0),
-        live_able=True,
-    )
+    story = bench_story(os.cpu_count() or 1, psutil.virtual_memory().total)
+    return replace(story, duration_s=window_s + START_S_MAX, sample_interval_s=sample_interval_s)
 
 
 def _start(machine: DockerMachine, count: int) -> Generator[simpy.Event, object, None]:

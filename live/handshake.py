@@ -34,7 +34,6 @@ class Greeted:
 
     ready_monotonic_s: float
     ahead_s: float
-    round_trip_s_min: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class Greeting:
         except EOFError:
             return Silent("its worker ended while it was greeted")
         round_trip_s, ahead_s = min(answers)
-        return Greeted(ready_s, ahead_s if abs(ahead_s) > round_trip_s else 0.0, round_trip_s)
+        return Greeted(ready_s, ahead_s if abs(ahead_s) > round_trip_s else 0.0)
 
     def _ask(self, attachment: Attachment, number: int) -> tuple[float, float]:
         asked_s = time.monotonic()

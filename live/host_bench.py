@@ -51,7 +51,7 @@ STARTS = {1: 8, 2: 3, 4: 1, 8: 1}
 # How quiet the engine is before each, because a run's start comes after some quiet. In one trial here an engine that
 # had rested for 4 or 10 s took 182 and 191 ms to start a container, one that had rested for 1 s took 163 ms.
 PAUSE_S = 4.0
-SEEN_OF_STARTS = ("create_s", "attach_s", "start_s", "ready_s", "stop_s", "memory")
+SEEN_OF_STARTS = ("create_s", "attach_s", "start_s", "ready_s", "stop_s", "memory", "cpu")
 
 SAMPLE_INTERVAL_S = 0.1
 IDLE_S = 3.0
@@ -146,7 +146,7 @@ class HostBench:
     # Life of containers.
 
     def starts(self, count: int, rounds: int) -> Generator[simpy.Event, Any, dict[str, float]]:
-        """Start `count` containers at once, several times over; means of each one's times and of its memory."""
+        """Start `count` containers at once, several times over; means of each one's times, memory and CPU."""
         seen: dict[str, list[float]] = {name: [] for name in SEEN_OF_STARTS}
         for _ in range(rounds):
             yield self._env.timeout(PAUSE_S)
@@ -161,7 +161,9 @@ class HostBench:
                 seen["ready_s"].append(max(0.0, up.ready_s - live.started_s))
                 seen["attach_s"].append(max(0.0, live.started_s - asked_s - up.start_s))
             for name in names:
-                seen["memory"].append((yield from self._counters(name)).memory_bytes)
+                counters = yield from self._counters(name)
+                seen["memory"].append(counters.memory_bytes)
+                seen["cpu"].append(counters.cpu_s)
             began_s = self._env.now
             yield self._env.all_of([self._machine.stop(name) for name in names])
             seen["stop_s"].append(self._env.now - began_s)
@@ -203,7 +205,7 @@ class HostBench:
         raise EngineRefused("start a container anew", f"no word of {name} came within {NOTICE_S_MAX:.0f} s")
 
     def probes(self, name: str, sample_cpu_s: float) -> Generator[simpy.Event, Any, dict[str, float]]:
-        """CPU that one health probe costs its container, from those that the engine remembers."""
+        """What a health probe costs its container: CPU, from those that the engine remembers, and memory."""
         yield from self.up(name, health=HealthCheck(PROBE_INTERVAL_S, PROBE_INTERVAL_S * 10, 3, 0.0))
         yield self._env.timeout(PROBING_S / 2)
         before = yield from self._counters(name)
@@ -212,7 +214,10 @@ class HostBench:
         [container_id] = [up.container_id for up in self._machine.containers_up if up.name == name]
         interval_s = yield from self._probe_interval_s(container_id)
         used_s = self._used_s(name, before, after, sample_cpu_s)
-        return {"probe_cpu_s": max(0.0, used_s * interval_s / (after.at_s - before.at_s))}
+        return {
+            "probe_cpu_s": max(0.0, used_s * interval_s / (after.at_s - before.at_s)),
+            "probe_memory_bytes": max(0.0, after.memory_peak_bytes - after.memory_raw_bytes),
+        }
 
     def _probe_interval_s(self, container_id: str) -> Generator[simpy.Event, Any, float]:
         """How far apart the probes were that the engine remembers."""
@@ -239,14 +244,20 @@ class HostBench:
     # Costs of the worker itself.
 
     def memory(self, name: str) -> Generator[simpy.Event, Any, dict[str, float]]:
-        """What each further agent process occupies."""
+        """What each further agent process occupies, and each further thread of one."""
         alone = yield from self._counters(name)
         steps = tuple(Step(index, None, STEP_THINK_S, (Compute(STEP_CPU_S, 1),)) for index in range(20))
         for number in range(AGENTS_COUNT):
             yield from self._run(name, f"resident/{number}", steps)
         crowded = yield from self._counters(name)
-        each = (crowded.memory_bytes - alone.memory_bytes) / AGENTS_COUNT
-        return {"agent_memory_bytes": each}
+        threaded = (Step(0, None, STEP_THINK_S, (Compute(STEP_CPU_S, 2),)),)
+        for number in range(AGENTS_COUNT):
+            yield from self._run(name, f"resident/{number}", threaded)
+        with_threads = yield from self._counters(name)
+        return {
+            "agent_memory_bytes": (crowded.memory_bytes - alone.memory_bytes) / AGENTS_COUNT,
+            "thread_memory_bytes": (with_threads.memory_bytes - crowded.memory_bytes) / AGENTS_COUNT,
+        }
 
     def idling(self, name: str) -> Generator[simpy.Event, Any, dict[str, float]]:
         """CPU per sample that the container takes of its own accord."""

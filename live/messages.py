@@ -1,7 +1,7 @@
 """The words between the driver and a container's supervisor, as JSON-ready data.
 
-The driver says clock, begin, submit, sample, kill, hang, exit and stop; the supervisor says ready, clock, sample,
-steps, finished, lost, killed, full and struck. After `begin` every time on the wire is in seconds of the run.
+The driver says clock, begin, submit, sample, kill, hang and exit; the supervisor says ready, clock, sample, steps,
+finished, lost, killed, full and struck. After `begin` every time on the wire is in seconds of the run.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from sim.machine import Program, Step, Work
 
     Message = dict[str, Any]
-
-STOP: Message = {"do": "stop"}
 
 
 def clock(number: int) -> Message:

@@ -39,7 +39,7 @@ _SUBMIT = b'"steps":'
 
 
 class Supervisor:
-    """Serves one driver until it says stop or exit, closes stdin, or SIGTERM comes."""
+    """Serves one driver until it says exit, closes stdin, or SIGTERM comes."""
 
     __slots__ = (
         "_begun",
@@ -85,7 +85,6 @@ class Supervisor:
             "kill": self._kill,
             "hang": self._hang,
             "exit": self._exit,
-            "stop": self._stop,
         }
 
     def serve(self, start_delay_s: float) -> int:
@@ -211,9 +210,6 @@ class Supervisor:
 
     def _tell_sample(self, order: dict[str, Any]) -> None:
         self._out.say(self._sample(f"{order['id']:d}"))
-
-    def _stop(self, _: dict[str, Any]) -> None:
-        self._ending = True
 
     def _exit(self, order: dict[str, Any]) -> None:
         """End as a program does that fails, with an exit code."""

@@ -138,8 +138,11 @@ class AgentProcess:
 
     def burn(self, cpu_s: float, threads_count: int, then: Callable[[], object]) -> None:
         """Burn CPU on so many threads; `then` is called when the last is done."""
-        while len(self._tasks) < threads_count:
-            self._tasks.append(Task(self._container.name))
+        hired_count = threads_count - len(self._tasks)
+        if hired_count > 0:
+            self._tasks += [Task(self._container.name) for _ in range(hired_count)]
+            if not self._container.hire(self, hired_count):
+                return
         left = threads_count
 
         def one_done() -> None:

@@ -2,7 +2,7 @@
 
 The supervisor is a task like any other: handing over a program, reporting one and sampling cost CPU from the
 container's own quota, and when the container stands still, so does it.
-A foreign container (`Container.foreign`) is idle in the model, since nobody knows its program: it costs no CPU, needs
+A foreign container (`Container.foreign`) is idle in the model, since nobody knows its program: it burns no CPU, needs
 the memory of our supervisor as a stand-in (or its limit, where that is less), and its counters are read from outside.
 Known to be wrong: the memory of a program whose `process` is "main" is touched without the supervisor, so that a hang
 of PID 1 does not hold it up; in a container cut off from its engine, what the supervisor writes never blocks it; and a
@@ -18,7 +18,7 @@ from sim.grid import wait_for_grid_s
 from sim.machine import DiskFull, Finished, Lost, Notice, Observer, ProcessKilled, Program, Refused, Sample, Struck
 from sim.physics.agent_process import AgentProcess, memory_owner
 from sim.physics.cpu import Task
-from sim.physics.memory import INIT, ContainerMemory
+from sim.physics.memory import INIT, PROBE, ContainerMemory
 from sim.physics.supervisor import SimulatedSupervisor
 from sim.physics.tmpfs import SimulatedTmpfs
 
@@ -222,6 +222,11 @@ class SimulatedContainer:
         self._bury(self.memory.charge(process.owner, memory_bytes))
         return process.alive
 
+    def hire(self, process: AgentProcess, threads_count: int) -> bool:
+        """Charge what further threads of a process occupy, wherever its own memory is; whether it lives on."""
+        self._bury(self.memory.charge(process.agent, threads_count * self.profile.thread_memory_bytes))
+        return process.alive
+
     def store(self, process: AgentProcess, size_bytes: int) -> int:
         """Append to a process's file and bury who dies of it; how much was stored is returned, 0 for a dead writer."""
         if self.tmpfs is None:
@@ -242,6 +247,18 @@ class SimulatedContainer:
         """Tell that a write was refused; the agent's process says so itself."""
         self._tell(DiskFull(self.name, agent, self.now, self.now), self.profile.notice_s_mean)
 
+    def begin_probe(self) -> bool:
+        """Charge what a health probe occupies, where its program is known; whether the container lives on."""
+        if self.spec.foreign is None:
+            self._bury(self.memory.enter(PROBE, self.profile.probe_memory_bytes, 0.0))
+        return self.alive
+
+    def end_probe(self) -> bool:
+        """Give back what a health probe occupies; whether it was still there, and not killed for memory."""
+        was_there = self.spec.foreign is not None or self.memory.has(PROBE)
+        self.memory.leave(PROBE)
+        return was_there
+
     def set_memory_limit(self, memory_bytes_limit: int | None) -> None:
         """Change the memory limit; whoever no longer fits dies."""
         self._bury(self.memory.set_limit(memory_bytes_limit))
@@ -251,7 +268,8 @@ class SimulatedContainer:
             if victim == INIT:
                 self.die("oom", SIGKILL_EXIT)
                 return
-            self._lose(victim, "oom")
+            if victim != PROBE:
+                self._lose(victim, "oom")
 
     def _lose(self, agent: str, cause: Literal["oom", "killed"]) -> None:
         """Take a killed process's work with it and tell, as late as the supervisor would.

@@ -5,8 +5,10 @@ interpreter's start in the container, paid from its quota, and an answer of the 
 the time-out has failed. The first pass makes the container healthy, `retries_max` failures in a row unhealthy. Until
 the first verdict, failures of probes begun within the start period do not count.
 Source: Docker's daemon/health.go (`handleProbeResult`, `monitor`).
-Known to be wrong: a probe's memory is not charged, and what the engine itself takes to run it is left out. A foreign
-container, whose program nobody knows, passes each probe that gets its CPU in time.
+A probe's process has memory too, which is charged while it runs; one that is killed for it has failed.
+Known to be wrong: what the engine itself takes to run a probe is left out, and a killed probe is missed only when it
+would have answered. A foreign container, whose program nobody knows, passes each probe that gets its CPU in time, and
+its probes occupy nothing.
 """
 
 from __future__ import annotations
@@ -56,6 +58,8 @@ class HealthWatch:
             return
         self._number += 1
         number, self._began_s = self._number, self._around.now
+        if not self._container.begin_probe():
+            return
         self._around.after(self._check.timeout_s, lambda: self._conclude(number, passed=False))
         self._around.cpu.run(self._task, self._around.profile.probe_cpu_s, self._ask)
 
@@ -85,7 +89,8 @@ class HealthWatch:
             return
         self._number += 1
         self._around.cpu.cancel(self._task)
-        if passed:
+        was_there = self._container.end_probe()
+        if passed and was_there:
             self._failures_count = 0
             self._turn(healthy=True)
         elif self._counts():

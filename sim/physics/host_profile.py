@@ -21,6 +21,9 @@ ESTIMATES = {
     "probe_cpu_s": "not measured: the order of magnitude of an interpreter's start",
     "write_s_per_byte": "not measured: the order of magnitude of a page fault and a copy",
     "engine_start_s_mean": "not measured: the upper end of 0.15 to 0.7 s seen on the reference machine",
+    "start_cpu_s": "not measured: what a start cost its container on the reference machine",
+    "thread_memory_bytes": "not measured: what a worker's thread occupied on the reference machine",
+    "probe_memory_bytes": "not measured: what a probe's interpreter occupied on the reference machine",
 }
 
 
@@ -39,7 +42,10 @@ class HostProfile:
     The constants after `origin` may be missing in a profile that was written before they were known; `ESTIMATES` says
     where their values come from then. `restart_s_mean` is the engine's time from the end of a back-off until the
     container is started anew, alone; None takes that of a first start. `probe_cpu_s` is what one health probe costs
-    the container, `engine_start_s_mean` what an engine takes from its own start until it answers.
+    the container, `engine_start_s_mean` what an engine takes from its own start until it answers. `start_cpu_s` is what
+    the engine's own work to start a container costs that container, beside what its first process burns itself.
+    `thread_memory_bytes` is what each further thread of an agent occupies (the worker has a process for each),
+    `probe_memory_bytes` what a health probe occupies while it runs.
     """
 
     name: str
@@ -78,6 +84,9 @@ class HostProfile:
     probe_cpu_s: float = 0.02
     write_s_per_byte: float = 6e-10
     engine_start_s_mean: float = 0.7
+    start_cpu_s: float = 0.022
+    thread_memory_bytes: int = 786_432
+    probe_memory_bytes: int = 3_000_000
 
     def __post_init__(self) -> None:
         """Name the origin of the constants that nobody measured."""

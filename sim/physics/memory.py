@@ -14,6 +14,8 @@ PAGE_BYTES = 4096
 # A process's page tables: 8 bytes for each page of 4,096.
 PAGE_TABLE_RATIO = 8 / PAGE_BYTES
 INIT = "init"
+# A health probe that runs; no scenario can name an agent so.
+PROBE = "!probe"
 
 
 class ContainerMemory:
@@ -50,6 +52,10 @@ class ContainerMemory:
         self._resident[process] = 0
         self._adjustments[process] = adjustment_ratio
         return self.charge(process, memory_bytes)
+
+    def has(self, process: str) -> bool:
+        """Whether a process is there: it entered, and did not leave or die."""
+        return process in self._resident
 
     def leave(self, process: str) -> None:
         """Forget a process and give back what it had."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 STDOUT, STDERR = 1, 2
 
+# An answer without delay is a round trip of a fraction of this; the offset is wrong by half a round trip at the worst.
+OFFSET_ERROR_S_MAX = 0.02
+
 
 class Supervisor:
     """The far end of an attachment: answers as told, from a clock of its own."""
@@ -77,13 +80,12 @@ def _supervisor() -> Iterator[Supervisor]:
 
 def test_the_quickest_answer_sets_the_clock(supervisor: Supervisor) -> None:
     """A clock that is 100 s ahead is found to within the quickest round trip, however slow the others were."""
-    supervisor.answer(100.0, [0.05, 0.05, 0.0, 0.05, 0.0, 0.05])
+    supervisor.answer(100.0, [0.1, 0.1, 0.0, 0.1, 0.0, 0.1])
 
     greeted = supervisor.greeting.exchange(supervisor.attachment)
 
     assert isinstance(greeted, Greeted)
-    assert greeted.round_trip_s_min < 0.04
-    assert greeted.ahead_s == pytest.approx(100.0, abs=greeted.round_trip_s_min)
+    assert greeted.ahead_s == pytest.approx(100.0, abs=OFFSET_ERROR_S_MAX)
 
 
 def test_one_clock_is_taken_as_one(supervisor: Supervisor) -> None:
@@ -120,7 +122,7 @@ def test_a_worker_whose_ready_line_was_missed_is_asked(supervisor: Supervisor) -
     greeted = supervisor.greeting.exchange(supervisor.attachment, may_have_missed=True)
 
     assert isinstance(greeted, Greeted)
-    assert greeted.ahead_s == pytest.approx(100.0, abs=greeted.round_trip_s_min)
+    assert greeted.ahead_s == pytest.approx(100.0, abs=OFFSET_ERROR_S_MAX)
 
 
 def test_a_ready_line_that_was_not_missed_says_when(supervisor: Supervisor) -> None:
@@ -132,7 +134,7 @@ def test_a_ready_line_that_was_not_missed_says_when(supervisor: Supervisor) -> N
 
     assert isinstance(greeted, Greeted)
     assert greeted.ready_monotonic_s - asked_s < 0.25
-    assert greeted.ahead_s == pytest.approx(100.0, abs=greeted.round_trip_s_min)
+    assert greeted.ahead_s == pytest.approx(100.0, abs=OFFSET_ERROR_S_MAX)
 
 
 def test_a_worker_that_says_nothing_is_given_up(supervisor: Supervisor) -> None:

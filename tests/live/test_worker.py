@@ -445,15 +445,15 @@ class TestEnds:
         assert worker.close() == 0
         _wait_until(lambda: not any(_burns(process) for process in everyone))
 
-    def test_it_ends_when_told(self, worker: Bare) -> None:
-        """By a stop or by SIGTERM, also with an agent at work."""
-        worker.submit(1, [0, None, 0.0, [["cpu", 60.0, 1]]])
-        _wait_until(lambda: len(worker.children()) == 1)
-        (agent,) = worker.children()
-        worker.send({"do": "stop"})
+    def test_sigterm_ends_it_with_its_agents(self, worker: Bare) -> None:
+        """A burning agent and its threads are killed, and the exit code is 0."""
+        worker.submit(1, [0, None, 0.0, [["cpu", 60.0, 2]]])
+        _wait_until(lambda: len(_grandchildren(worker)) == 1)
+        everyone = psutil.Process(worker.process.pid).children(recursive=True)
+        os.kill(worker.process.pid, signal.SIGTERM)
 
         assert worker.process.wait(timeout=10) == 0
-        _wait_until(lambda: not _burns(agent))
+        _wait_until(lambda: not any(_burns(process) for process in everyone))
 
     def test_it_ends_at_sigterm(self, worker: Bare) -> None:
         """As `docker stop` sends it, with exit code 0."""

@@ -40,6 +40,9 @@ ROUND = dataclasses.replace(
     notice_s_mean=0.0,
     probe_cpu_s=0.0,
     engine_start_s_mean=1.0,
+    start_cpu_s=0.0,
+    thread_memory_bytes=0,
+    probe_memory_bytes=0,
 )
 NOTHING_S = 1e-6
 HOST = told.Host("h", 2, 4096 * MIB, 0, 0, None)

@@ -33,7 +33,18 @@ from sim.physics.cpu import GroupLimits, Task
 from sim.physics.fluid_cpu import FluidCpu
 from sim.physics.host_profile import load_profile
 from sim.physics.surroundings import Surroundings
-from tests.sim.physics.bench import ALWAYS, MIB, ROUND, Heard, container, machine_of, notices, program, reasons
+from tests.sim.physics.bench import (
+    ALWAYS,
+    MIB,
+    NOTHING_S,
+    ROUND,
+    Heard,
+    container,
+    machine_of,
+    notices,
+    program,
+    reasons,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -254,7 +265,7 @@ def test_crash_waits_for_the_end_of_a_hang(env: simpy.Environment, machine: Simu
 
 
 def test_foreign_container_is_up_and_idle(env: simpy.Environment, heard: Heard) -> None:
-    """It is ready when the engine has started it, costs no CPU, samples itself, stops at once and takes no orders."""
+    """It is ready when the engine has started it, burns no CPU, samples itself, stops at once and takes no orders."""
     machine = machine_of(env, heard=heard, profile=dataclasses.replace(ROUND, attach_s_mean=0.5, sample_cpu_s=0.1))
     started = env.run(until=machine.start(container(foreign=told.Foreign("nginx"), start_delay_s=3.0)))
     env.run(until=env.now + 2.4)
@@ -269,7 +280,8 @@ def test_foreign_container_is_up_and_idle(env: simpy.Environment, heard: Heard) 
 
     assert isinstance(started, Started)
     assert started.start_s == started.ready_s
-    assert (0.0, 10 * MIB) == (sample.cpu_s, sample.memory_bytes)
+    assert 0.0 == pytest.approx(sample.cpu_s, abs=NOTHING_S)
+    assert 10 * MIB == sample.memory_bytes
     assert 4 <= len(heard.samples) <= 5
     assert ["it runs a program of its own"] * 4 == reasons(refused)
     assert Stopped("a", 0) == stopped
@@ -309,3 +321,25 @@ def test_rude_notices_are_the_storys(env: simpy.Environment) -> None:
     env.run(until=env.now + 10)
 
     assert [] == notices(machine)
+
+
+@pytest.mark.parametrize("process", ["own", "main"])
+def test_threads_occupy_memory_of_their_own(env: simpy.Environment, process: str) -> None:
+    """An agent that computes on three threads has two more than at first, and keeps them: 10 + 1 + 2 x 4 MiB."""
+    machine = machine_of(env, profile=dataclasses.replace(ROUND, thread_memory_bytes=4 * MIB))
+    env.run(until=machine.start(container()))
+    for _ in range(2):
+        env.run(until=machine.submit("a", program(Compute(0.3, 3), process=process)))
+
+    assert 19 * MIB == sampled(env, machine).memory_bytes
+
+
+def test_threads_beyond_the_limit_kill_the_agent(env: simpy.Environment) -> None:
+    """No room for the second thread: the agent is lost, and nothing of it stays."""
+    machine = machine_of(env, profile=dataclasses.replace(ROUND, thread_memory_bytes=200 * MIB))
+    env.run(until=machine.start(container()))
+    lost = env.run(until=machine.submit("a", program(Compute(0.3, 2), index=3)))
+
+    assert isinstance(lost, Lost)
+    assert ("oom", 3) == (lost.cause, lost.step_index)
+    assert 10 * MIB == sampled(env, machine).memory_bytes

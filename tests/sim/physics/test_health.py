@@ -9,7 +9,7 @@ import pytest
 
 from scenarios.story import Foreign, HealthCheck
 from sim.machine import Died, HealthChanged, Sample
-from tests.sim.physics.bench import ROUND, container, machine_of, notices
+from tests.sim.physics.bench import MIB, ROUND, container, machine_of, notices
 
 if TYPE_CHECKING:
     import simpy
@@ -159,3 +159,41 @@ def test_a_dead_container_is_not_probed(env: simpy.Environment) -> None:
     env.run(until=began_s + 60)
 
     assert [] == changes(machine, began_s)
+
+
+def test_a_probe_occupies_memory_while_it_runs(env: simpy.Environment) -> None:
+    """10 MiB of the first process and 5 of a probe that takes half a second: seen in the middle, and not after."""
+    machine = machine_of(env, profile=dataclasses.replace(SLOW_PROBE, probe_memory_bytes=5 * MIB))
+    began_s = started(env, machine, container(health=CHECK))
+    seen = []
+    for at_s in (9.9, 10.2, 10.9):
+        env.run(until=began_s + at_s)
+        sample = env.run(until=machine.sample("a"))
+        assert isinstance(sample, Sample)
+        seen.append((sample.memory_bytes // MIB, sample.memory_peak_bytes // MIB))
+
+    assert [(10, 10), (15, 15), (10, 15)] == seen
+
+
+def test_a_killed_probe_has_failed(env: simpy.Environment) -> None:
+    """A probe larger than the first process is what dies when the limit is lowered meanwhile."""
+    profile = dataclasses.replace(SLOW_PROBE, probe_memory_bytes=11 * MIB, cgroup_version=2)
+    machine = machine_of(env, profile=profile)
+    began_s = started(env, machine, container(health=dataclasses.replace(CHECK, retries_max=1)))
+    env.run(until=began_s + 10.2)
+    machine.limit("a", cpus_limit=None, memory_bytes_limit=15 * MIB)
+    env.run(until=began_s + 15)
+    sample = env.run(until=machine.sample("a"))
+
+    assert [(False, 10.5)] == changes(machine, began_s)
+    assert isinstance(sample, Sample)
+    assert (10 * MIB, 1) == (sample.memory_bytes, sample.oom_kills_count)
+
+
+def test_a_probe_can_be_the_end_of_the_container(env: simpy.Environment) -> None:
+    """Where there is no room for it, the kernel kills the largest, the first process: with it the container dies."""
+    machine = machine_of(env, profile=dataclasses.replace(SLOW_PROBE, probe_memory_bytes=9 * MIB))
+    started(env, machine, container(health=CHECK, memory_bytes_limit=15 * MIB))
+    env.run(until=env.now + 60)
+
+    assert ["oom"] == [notice.cause for notice in notices(machine) if isinstance(notice, Died)]

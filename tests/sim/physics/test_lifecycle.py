@@ -33,11 +33,13 @@ from tests.sim.physics.bench import (
     machine_of,
     notices,
     program,
+    reasons,
 )
 
 if TYPE_CHECKING:
     import simpy
 
+    from sim.machine import Blow
     from sim.physics.simulated_machine import SimulatedMachine
 
 
@@ -52,6 +54,59 @@ def crash_loop(env: simpy.Environment, machine: SimulatedMachine, lives_s: list[
     died = [notice.happened_s for notice in notices(machine, Died) if isinstance(notice, Died)]
     back = [notice.happened_s for notice in notices(machine, Restarted) if isinstance(notice, Restarted)]
     return list(zip(died, back, strict=True))
+
+
+# What the engine does in the container's cgroup takes 0.2 s of CPU.
+WORKING = dataclasses.replace(ROUND, start_cpu_s=0.2)
+
+
+def test_container_pays_for_the_engines_work_in_its_cgroup(env: simpy.Environment) -> None:
+    """A start of 1 s has room for 0.2 s of work in the container; the first process burns 0.5 s after that."""
+    machine = machine_of(env, profile=WORKING)
+    started = env.run(until=machine.start(container()))
+    sample = env.run(until=machine.sample("a"))
+
+    assert isinstance(started, Started)
+    assert isinstance(sample, Sample)
+    assert 1.0 == pytest.approx(started.start_s, abs=0.15)
+    assert 0.7 == pytest.approx(sample.cpu_s)
+
+
+def test_small_quota_holds_the_start_up(env: simpy.Environment) -> None:
+    """At a tenth of a core the 0.2 s take about two seconds, and the start ends with them and not after 1 s."""
+    machine = machine_of(env, profile=WORKING)
+    started = env.run(until=machine.start(container(cpus_limit=0.1)))
+
+    assert isinstance(started, Started)
+    assert 0.2 + 1.7 <= started.start_s <= 0.3 + 2.1
+
+
+@pytest.mark.parametrize("blow", ["stop", "crash", "loss"])
+def test_start_that_the_engine_does_not_live_to_end_leaves_no_work(env: simpy.Environment, blow: Blow) -> None:
+    """Struck in the midst of its work, it is refused; started anew later, the container pays once."""
+    machine = machine_of(env, profile=WORKING)
+    refused = machine.start(container())
+    env.run(until=0.35)
+    machine.strike_host("h", blow, 1.0)
+    env.run(until=10.0)
+    env.run(until=machine.start(container()))
+    sample = env.run(until=machine.sample("a"))
+
+    assert ["the engine is lost"] == reasons([refused])
+    assert isinstance(sample, Sample)
+    assert 0.7 == pytest.approx(sample.cpu_s)
+
+
+def test_each_restart_is_paid_for(env: simpy.Environment) -> None:
+    """A life that came by a restart begins with the engine's work, too."""
+    machine = machine_of(env, profile=dataclasses.replace(WORKING, restart_s_mean=1.0))
+    env.run(until=machine.start(container(restart=ALWAYS)))
+    machine.crash("a", 1)
+    env.run(until=env.now + 5)
+    sample = env.run(until=machine.sample("a"))
+
+    assert isinstance(sample, Sample)
+    assert 0.7 == pytest.approx(sample.cpu_s)
 
 
 def test_crash_loop_backs_off(env: simpy.Environment) -> None:

@@ -42,6 +42,7 @@ PROFILE = dataclasses.replace(
     cgroup_version=2,
     attach_s_mean=0.5,
     ready_s_mean=1.0,
+    start_cpu_s=0.0,
     submit_cpu_s=2.0,
     respawn_s_mean=1.0,
     supervisor_memory_bytes=10 * MIB,
