@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import warnings
 from typing import TYPE_CHECKING, NoReturn
 
@@ -34,8 +35,14 @@ settings.load_profile("tonnage")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the list of closing lines."""
+    """Start the list of closing lines, and heed the signals that a shell ignores for what runs in its background.
+
+    What is started inherits that, and a test that interrupts a run would wait for nothing.
+    """
     config.stash[CLOSING_LINES] = []
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
