@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     Measured = dict[str, float]
 
 # An engine is faster at one time than at another: in one measurement right after other work on the machine starts took
-# 12 % longer, and pairs of them 38 %, than in the half hour after it. So these are measured at the beginning and some minutes later at the end.
+# 12 % longer, and pairs of them 38 %, than in the half hour after it. So these are measured at the beginning and some
+# minutes later at the end.
 TWICE = (1, 2)
 SINGLE_STARTS_COUNT = 2 * STARTS[1]
 
