@@ -154,7 +154,7 @@ class HostBench:
             names = [f"start-{number}" for number in range(count)]
             answers = yield self._env.all_of([self._machine.start(_container(name)) for name in names])
             started = {answer.container: answer for answer in map(_expect_started, answers.values())}
-            for live in self._machine.containers_up:
+            for live in [up for up in self._machine.containers_up if up.name in started]:
                 up = started[live.name]
                 seen["create_s"].append(live.create_s)
                 seen["start_s"].append(up.start_s - live.create_s)
