@@ -154,8 +154,10 @@ class HostBench:
             names = [f"start-{number}" for number in range(count)]
             answers = yield self._env.all_of([self._machine.start(_container(name)) for name in names])
             started = {answer.container: answer for answer in map(_expect_started, answers.values())}
-            for live in [up for up in self._machine.containers_up if up.name in started]:
-                up = started[live.name]
+            for live in self._machine.containers_up:
+                up = started.get(live.name)
+                if up is None:
+                    continue
                 seen["create_s"].append(live.create_s)
                 seen["start_s"].append(up.start_s - live.create_s)
                 seen["ready_s"].append(max(0.0, up.ready_s - live.started_s))

@@ -84,7 +84,7 @@ def measure_host(client: docker.DockerClient, say: Say) -> HostProfile:
         with staged(engine, story, collected, say) as stage:
             bench = HostBench(client, stage.env, stage.machine, collected)
             measured: Any = stage.env.run(until=stage.env.process(_measure(bench, say)))
-        return _profile(engine, measured, _noise(stage, measured["quiet_from_s"], say))
+        return _profile(engine, measured, _noise(stage, measured["quiet_s"], say))
 
 
 def _measure(bench: HostBench, say: Say) -> Generator[simpy.Event, Any, dict[str, Any]]:
@@ -109,6 +109,8 @@ def _measure(bench: HostBench, say: Say) -> Generator[simpy.Event, Any, dict[str
     say("running out of memory")
     yield from bench.up("tight", OOM_BYTES_LIMIT)
     found |= yield from bench.oom_kills("tight", found)
+    # From here on the engine itself has work, which is no other load.
+    quiet_s = (quiet_from_s, bench.now_s)
     say("writing to a tmpfs, health probes")
     found |= yield from bench.writes("writing", found["sample_cpu_s"])
     found |= yield from bench.probes("probed", found["sample_cpu_s"])
@@ -118,12 +120,12 @@ def _measure(bench: HostBench, say: Say) -> Generator[simpy.Event, Any, dict[str
         say(f"starting {count} at once, {STARTS[count]} times more")
         later = yield from bench.starts(count, STARTS[count])
         starts[count] = {name: (value + later[name]) / 2 for name, value in starts[count].items()}
-    return {**found, "starts": starts, "quiet_from_s": quiet_from_s}
+    return {**found, "starts": starts, "quiet_s": quiet_s}
 
 
-def _noise(stage: Stage, quiet_from_s: float, say: Say) -> str:
+def _noise(stage: Stage, quiet_s: tuple[float, float], say: Say) -> str:
     """What else was going on, for the profile; a warning too where it was enough to spoil the figures."""
-    load = stage.watch.between(quiet_from_s, stage.env.now)
+    load = stage.watch.between(*quiet_s)
     if load is None:
         return f"other load not known: {stage.watch.unreadable}"
     if load.cores_mean > OTHER_LOAD_CORES_MAX:
