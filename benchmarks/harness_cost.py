@@ -155,7 +155,13 @@ def tell(costs: Iterable[Cost]) -> None:
 
 def _story(sample_interval_s: float, window_s: float) -> Story:
     story = bench_story(os.cpu_count() or 1, psutil.virtual_memory().total)
-    return replace(story, duration_s=window_s + START_S_MAX, sample_interval_s=sample_interval_s)
+    return replace(
+        story,
+        name="harness-cost",
+        purpose="Containers that do nothing, and what looking at them takes.",
+        duration_s=window_s + START_S_MAX,
+        sample_interval_s=sample_interval_s,
+    )
 
 
 def _start(machine: DockerMachine, count: int) -> Generator[simpy.Event, object, None]:

@@ -181,6 +181,10 @@ class HostBench:
         _expect_started((yield self._machine.start(_container(name, memory_bytes_limit, **more))))
         yield self._env.timeout(SETTLE_S)
 
+    def down(self, name: str) -> Generator[simpy.Event, Any, None]:
+        """End a container that was measured in."""
+        yield self._machine.stop(name)
+
     def restarts(self) -> Generator[simpy.Event, Any, dict[str, float]]:
         """The engine's time to start a container anew, from the end of its wait until it is started."""
         took_s = []
@@ -218,8 +222,17 @@ class HostBench:
         used_s = self._used_s(name, before, after, sample_cpu_s)
         return {
             "probe_cpu_s": max(0.0, used_s * interval_s / (after.at_s - before.at_s)),
-            "probe_memory_bytes": max(0.0, after.memory_peak_bytes - after.memory_raw_bytes),
+            "probe_memory_bytes": self._risen_bytes(name),
         }
+
+    def _risen_bytes(self, name: str) -> float:
+        """How far a container's memory rose above what it has at rest, after its first sample."""
+        seen = [sample for sample in self._collected.samples if sample.container == name]
+        rest_bytes = min(sample.memory_raw_bytes for sample in seen)
+        # Where the kernel's peak did not move it is that of the start, and there is only what samples happened to meet.
+        has_risen = seen[-1].memory_peak_bytes > seen[0].memory_peak_bytes
+        top_bytes = seen[-1].memory_peak_bytes if has_risen else max(sample.memory_raw_bytes for sample in seen)
+        return top_bytes - rest_bytes
 
     def _probe_interval_s(self, container_id: str) -> Generator[simpy.Event, Any, float]:
         """How far apart the probes were that the engine remembers."""

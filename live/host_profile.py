@@ -106,14 +106,19 @@ def _measure(bench: HostBench, say: Say) -> Generator[simpy.Event, Any, dict[str
     found |= yield from bench.sleeps("quiet")
     found |= yield from bench.spawns("quiet")
     found |= yield from bench.touches("quiet", found["sample_cpu_s"])
+    # From here on the engine itself has work, which is no other load.
+    quiet_s = (quiet_from_s, bench.now_s)
+    yield from bench.down("quiet")
     say("running out of memory")
     yield from bench.up("tight", OOM_BYTES_LIMIT)
     found |= yield from bench.oom_kills("tight", found)
-    # From here on the engine itself has work, which is no other load.
-    quiet_s = (quiet_from_s, bench.now_s)
+    yield from bench.down("tight")
     say("writing to a tmpfs, health probes")
     found |= yield from bench.writes("writing", found["sample_cpu_s"])
+    yield from bench.down("writing")
     found |= yield from bench.probes("probed", found["sample_cpu_s"])
+    # Nobody samples or is probed beside the starts that follow.
+    yield from bench.down("probed")
     say(f"crashing and starting anew, {RESTARTS_COUNT} times")
     found |= yield from bench.restarts()
     for count in TWICE:

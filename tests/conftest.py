@@ -35,14 +35,8 @@ settings.load_profile("tonnage")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the list of closing lines, and heed the signals that a shell ignores for what runs in its background.
-
-    What is started inherits that, and a test that interrupts a run would wait for nothing.
-    """
+    """Start the list of closing lines."""
     config.stash[CLOSING_LINES] = []
-    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
-        if signal.getsignal(number) == signal.SIG_IGN:
-            signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -66,6 +60,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def _closing_lines(pytestconfig: pytest.Config) -> list[str]:
     """Lines to be printed at the end of the test run; a test may append its own."""
     return pytestconfig.stash[CLOSING_LINES]
+
+
+@pytest.fixture
+def heeded_signals() -> Iterator[None]:
+    """Signals that arrive, in a test and its children, also where a shell ignores them for what runs in background."""
+    before = [
+        (signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler)),
+        (signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_DFL)),
+    ]
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
 
 
 @pytest.fixture(name="env")

@@ -277,6 +277,7 @@ def _wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.usefixtures("heeded_signals")
 def test_an_interruption_ends_with_130_and_leaves_a_readable_record(
     long_run: tuple[subprocess.Popen[str], Path],
 ) -> None:

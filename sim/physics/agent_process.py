@@ -36,6 +36,7 @@ class AgentProcess:
         self.alive = True
         self.held_bytes = 0
         self.leaked_bytes = 0
+        self.threads_bytes = 0
         self._container = container
         self._tasks = [Task(container.name)]
         self._program: Program | None = None
@@ -60,8 +61,8 @@ class AgentProcess:
 
     @property
     def own_bytes(self) -> int:
-        """The memory it has touched for itself; what PID 1 holds in its place is not among it."""
-        return 0 if self.owner == INIT else self.held_bytes + self.leaked_bytes
+        """The memory of its threads and what it touched for itself; what PID 1 holds in its place is not among it."""
+        return self.threads_bytes + (0 if self.owner == INIT else self.held_bytes + self.leaked_bytes)
 
     @property
     def busy(self) -> bool:

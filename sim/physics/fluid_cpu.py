@@ -56,6 +56,7 @@ class FluidCpu:
 
     def add_group(self, name: str, limits: GroupLimits) -> None:
         """Let a container's tasks run from now on."""
+        assert name not in self._shares, f"{name} is here already"
         self._shares[name] = _Share(limits)
 
     def set_limits(self, name: str, limits: GroupLimits) -> None:

@@ -49,6 +49,7 @@ class HealthWatch:
         """Probe no more."""
         self._ended = True
         self._around.cpu.cancel(self._task)
+        self._container.end_probe()
 
     def _plan(self, wait_s: float) -> None:
         self._around.after(wait_s, self._probe)

@@ -62,6 +62,7 @@ class KernelCpu:
 
     def add_group(self, name: str, limits: GroupLimits) -> None:
         """Let a container's tasks run from now on, on the cores it may use."""
+        assert name not in self._groups, f"{name} is here already"
         cores = limits.cpuset_cpus or tuple(range(len(self._cores)))
         group = Group(name, limits.cpu_shares, cores, len(self._cores))
         group.pool = self._new_pool(name, limits.cpus_limit)

@@ -14,6 +14,8 @@ from live.real_time import LiveEnvironment
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.usefixtures("heeded_signals")
+
 
 @pytest.fixture(autouse=True)
 def _same_handlers_after() -> Iterator[None]:

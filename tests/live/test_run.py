@@ -134,6 +134,7 @@ def outcome_seed() -> int:
 
 
 @pytest.mark.docker
+@pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_cleans_up(
     docker_engine: docker.DockerClient, tmp_path: Path, number: signal.Signals

@@ -436,30 +436,19 @@ class TestSamples:
 class TestEnds:
     """How it all ends."""
 
-    def test_it_ends_with_its_driver(self, worker: Bare) -> None:
-        """When stdin closes, burning agents and their threads are killed and the exit code is 0."""
+    @pytest.mark.parametrize("way", ["stdin closed", "SIGTERM"])
+    def test_its_agents_end_with_it(self, worker: Bare, way: str) -> None:
+        """When the driver goes, or `docker stop` comes, burning agents and their threads die; the exit code is 0."""
         worker.submit(1, [0, None, 0.0, [["cpu", 60.0, 2]]])
         _wait_until(lambda: len(_grandchildren(worker)) == 1)
         everyone = psutil.Process(worker.process.pid).children(recursive=True)
+        if way == "SIGTERM":
+            os.kill(worker.process.pid, signal.SIGTERM)
+            assert worker.process.wait(timeout=10) == 0
+        else:
+            assert worker.close() == 0
 
-        assert worker.close() == 0
         _wait_until(lambda: not any(_burns(process) for process in everyone))
-
-    def test_sigterm_ends_it_with_its_agents(self, worker: Bare) -> None:
-        """A burning agent and its threads are killed, and the exit code is 0."""
-        worker.submit(1, [0, None, 0.0, [["cpu", 60.0, 2]]])
-        _wait_until(lambda: len(_grandchildren(worker)) == 1)
-        everyone = psutil.Process(worker.process.pid).children(recursive=True)
-        os.kill(worker.process.pid, signal.SIGTERM)
-
-        assert worker.process.wait(timeout=10) == 0
-        _wait_until(lambda: not any(_burns(process) for process in everyone))
-
-    def test_it_ends_at_sigterm(self, worker: Bare) -> None:
-        """As `docker stop` sends it, with exit code 0."""
-        os.kill(worker.process.pid, signal.SIGTERM)
-
-        assert worker.process.wait(timeout=10) == 0
 
 
 def _grandchildren(worker: Bare) -> list[psutil.Process]:

@@ -343,3 +343,15 @@ def test_threads_beyond_the_limit_kill_the_agent(env: simpy.Environment) -> None
     assert isinstance(lost, Lost)
     assert ("oom", 3) == (lost.cause, lost.step_index)
     assert 10 * MIB == sampled(env, machine).memory_bytes
+
+
+def test_threads_are_cleared_away_with_their_agent(env: simpy.Environment) -> None:
+    """Giving back the 1 MiB of a killed agent and the 8 of its two threads is paid as the rest is."""
+    profile = dataclasses.replace(ROUND, thread_memory_bytes=4 * MIB, release_s_per_byte=0.1 / MIB)
+    machine = machine_of(env, profile=profile)
+    env.run(until=machine.start(container()))
+    env.run(until=machine.submit("a", program(Compute(0.3, 3))))
+    env.run(until=machine.kill_agent("a", "w/0"))
+    env.run(until=env.now + 10)
+
+    assert 0.5 + 0.3 + 0.9 == pytest.approx(sampled(env, machine).cpu_s, abs=0.01)

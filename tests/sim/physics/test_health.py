@@ -9,7 +9,12 @@ import pytest
 
 from scenarios.story import Foreign, HealthCheck
 from sim.machine import Died, HealthChanged, Sample
-from tests.sim.physics.bench import MIB, ROUND, container, machine_of, notices
+from sim.physics.container import SimulatedContainer
+from sim.physics.cpu import GroupLimits
+from sim.physics.fluid_cpu import FluidCpu
+from sim.physics.health import HealthWatch
+from sim.physics.surroundings import Surroundings
+from tests.sim.physics.bench import MIB, ROUND, Heard, container, machine_of, notices
 
 if TYPE_CHECKING:
     import simpy
@@ -197,3 +202,20 @@ def test_a_probe_can_be_the_end_of_the_container(env: simpy.Environment) -> None
     env.run(until=env.now + 60)
 
     assert ["oom"] == [notice.cause for notice in notices(machine) if isinstance(notice, Died)]
+
+
+def test_a_probe_that_is_given_up_leaves_no_memory(env: simpy.Environment) -> None:
+    """Where the engine that asked is gone, so is its probe: 10 MiB of the first process, 15 with it, 10 again."""
+    profile = dataclasses.replace(SLOW_PROBE, probe_memory_bytes=5 * MIB)
+    cpu = FluidCpu(env, 2)
+    cpu.add_group("a", GroupLimits(None, 1024, None))
+    around = Surroundings(env, cpu, profile, Heard(), lambda *_: None, 1.0)
+    life = SimulatedContainer(around, container(), None, lambda *_: None)
+    watch = HealthWatch(around, life, CHECK, 0.0)
+    seen_bytes = []
+    for at_s in (9.9, 10.2):
+        env.run(until=at_s)
+        seen_bytes.append(life.memory.used_bytes)
+    watch.end()
+
+    assert [10 * MIB, 15 * MIB, 10 * MIB] == [*seen_bytes, life.memory.used_bytes]

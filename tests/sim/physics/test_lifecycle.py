@@ -82,8 +82,8 @@ def test_small_quota_holds_the_start_up(env: simpy.Environment) -> None:
 
 
 @pytest.mark.parametrize("blow", ["stop", "crash", "loss"])
-def test_start_that_the_engine_does_not_live_to_end_leaves_no_work(env: simpy.Environment, blow: Blow) -> None:
-    """Struck in the midst of its work, it is refused; started anew later, the container pays once."""
+def test_start_that_the_engine_does_not_live_to_end_leaves_no_cgroup(env: simpy.Environment, blow: Blow) -> None:
+    """Struck in the midst of its work, it is refused; the next start makes a cgroup of its own and pays once."""
     machine = machine_of(env, profile=WORKING)
     refused = machine.start(container())
     env.run(until=0.35)
@@ -93,6 +93,21 @@ def test_start_that_the_engine_does_not_live_to_end_leaves_no_work(env: simpy.En
     sample = env.run(until=machine.sample("a"))
 
     assert ["the engine is lost"] == reasons([refused])
+    assert isinstance(sample, Sample)
+    assert 0.7 == pytest.approx(sample.cpu_s)
+
+
+def test_restart_that_is_stopped_meanwhile_leaves_no_cgroup(env: simpy.Environment) -> None:
+    """Stopped while the engine works in its cgroup, its name can be used anew, and the next one pays once."""
+    machine = machine_of(env, profile=dataclasses.replace(WORKING, restart_s_mean=1.0))
+    env.run(until=machine.start(container(restart=ALWAYS)))
+    machine.crash("a", 1)
+    env.run(until=env.now + 0.45)
+    stopped = env.run(until=machine.stop("a"))
+    env.run(until=machine.start(container()))
+    sample = env.run(until=machine.sample("a"))
+
+    assert Stopped("a", 1) == stopped
     assert isinstance(sample, Sample)
     assert 0.7 == pytest.approx(sample.cpu_s)
 
