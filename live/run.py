@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from live.comparable import disturbances, failures, quiet_spans_s, refusals
 from live.docker_machine import DockerMachine
 from live.engine import answering, connect
+from live.engine_gaps import refuse_gaps
 from live.errors import EngineMissing, EngineRefused, UnfitStory
 from live.image import ImageError, worker_image
 from live.interruption import interruptible
@@ -117,6 +118,7 @@ def replay(
 
 def play(engine: Held, story: Story, *, directory: Path | None, physics_seed: int, say: Say) -> Outcome:
     """Run a story on an engine that is held."""
+    refuse_gaps(story, engine.info)
     if engine.blows is not None:
         engine.blows.restore()
     as_run = pinned(story, int(engine.info["NCPU"]))
