@@ -212,7 +212,9 @@ class HostBench:
 
     def probes(self, name: str, sample_cpu_s: float) -> Generator[simpy.Event, Any, dict[str, float]]:
         """What a health probe costs its container: CPU, from those that the engine remembers, and memory."""
-        yield from self.up(name, health=HealthCheck(PROBE_INTERVAL_S, PROBE_INTERVAL_S * 10, 3, 0.0))
+        check = HealthCheck(PROBE_INTERVAL_S, PROBE_INTERVAL_S * 10, 3, 0.0)
+        _expect_started((yield self._machine.start(_container(name, health=check))))
+        first = yield from self._counters(name)
         yield self._env.timeout(PROBING_S / 2)
         before = yield from self._counters(name)
         yield self._env.timeout(PROBING_S)
@@ -222,17 +224,8 @@ class HostBench:
         used_s = self._used_s(name, before, after, sample_cpu_s)
         return {
             "probe_cpu_s": max(0.0, used_s * interval_s / (after.at_s - before.at_s)),
-            "probe_memory_bytes": self._risen_bytes(name),
+            "probe_memory_bytes": _risen_bytes(first, before, after),
         }
-
-    def _risen_bytes(self, name: str) -> float:
-        """How far a container's memory rose above what it has at rest, after its first sample."""
-        seen = [sample for sample in self._collected.samples if sample.container == name]
-        rest_bytes = min(sample.memory_raw_bytes for sample in seen)
-        # Where the kernel's peak did not move it is that of the start, and there is only what samples happened to meet.
-        has_risen = seen[-1].memory_peak_bytes > seen[0].memory_peak_bytes
-        top_bytes = seen[-1].memory_peak_bytes if has_risen else max(sample.memory_raw_bytes for sample in seen)
-        return top_bytes - rest_bytes
 
     def _probe_interval_s(self, container_id: str) -> Generator[simpy.Event, Any, float]:
         """How far apart the probes were that the engine remembers."""
@@ -389,6 +382,14 @@ class HostBench:
         return sum(
             sample.container == name and before.at_s < sample.at_s < after.at_s for sample in self._collected.samples
         )
+
+
+def _risen_bytes(first: Sample, *later: Sample) -> int:
+    """How far a container's memory rose since its first sample above the least that was sampled."""
+    raw_bytes = [sample.memory_raw_bytes for sample in (first, *later)]
+    peak_bytes = later[-1].memory_peak_bytes
+    # A peak that did not move since is that of the start, and then there is only what samples happened to meet.
+    return (peak_bytes if peak_bytes > first.memory_peak_bytes else max(raw_bytes)) - min(raw_bytes)
 
 
 def _expect_started(outcome: object) -> Started:

@@ -44,6 +44,7 @@ class Machine:
         self._env = env
         self.notices = simpy.Store(env)
         self.containers_up: list[SimpleNamespace] = []
+        self.memory: list[tuple[int, int]] = []
 
     def start(self, container: Container) -> simpy.Event:
         """Start it at once."""
@@ -51,8 +52,11 @@ class Machine:
         return self._env.event().succeed(Started(container.name, 0.1, self._env.now))
 
     def sample(self, name: str) -> simpy.Event:
-        """Its counters."""
-        return self._env.event().succeed(Sample(name, self._env.now, self._env.now / 10, 0, 0, 0.0, 1, 1, 1, 0))
+        """Its counters, with memory and its peak as the test has them."""
+        memory, peak = self.memory.pop(0) if self.memory else (1, 1)
+        return self._env.event().succeed(
+            Sample(name, self._env.now, self._env.now / 10, 0, 0, 0.0, memory, memory, peak, 0)
+        )
 
     def crash(self, name: str, exit_code: int) -> simpy.Event:
         """Crash it; what comes of it is the test's to say."""
@@ -103,7 +107,24 @@ def test_the_cost_of_a_probe(rig: Rig) -> None:
     found = rig.play(rig.bench.probes("probed", 0.0))
 
     # A tenth of a core, and a probe every two seconds.
-    assert found == {"probe_cpu_s": pytest.approx(0.2)}
+    assert found == {"probe_cpu_s": pytest.approx(0.2), "probe_memory_bytes": 0}
+
+
+@pytest.mark.parametrize(
+    ("seen", "risen_bytes"),
+    [
+        # The start went to 5, a probe to 9; a sample that met a probe is not what the container has at rest.
+        (((4, 5), (4, 9), (7, 9)), 5),
+        # A start that went higher than any probe: there is only what the samples met.
+        (((4, 9), (6, 9), (4, 9)), 2),
+    ],
+)
+def test_the_memory_of_a_probe(rig: Rig, seen: tuple[tuple[int, int], ...], risen_bytes: int) -> None:
+    """The rise of the kernel's peak over the least that was sampled."""
+    rig.state = probed_at(1, 3, 5)
+    rig.machine.memory = list(seen)
+
+    assert risen_bytes == rig.play(rig.bench.probes("probed", 0.0))["probe_memory_bytes"]
 
 
 @pytest.mark.parametrize(
