@@ -12,6 +12,8 @@ import typer
 
 import dashboard.commands
 import live.commands
+import sim.calibrate_command
+import sim.capacity_command
 import sim.commands
 from live.errors import MissingExtra
 from sim.exit_codes import BAD_INPUT, INTERRUPTED, guarded, tell
@@ -49,6 +51,8 @@ def application() -> typer.Typer:
         rich_markup_mode=None,
     )
     sim.commands.register(app, WORLDS)
+    sim.calibrate_command.register(app, WORLDS)
+    sim.capacity_command.register(app, WORLDS)
     live.commands.register(app)
     dashboard.commands.register(app)
     return app

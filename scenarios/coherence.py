@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from scenarios import units
+from scenarios.calibrate_schema import WINDOW_S_MIN
 from scenarios.compose_fields import TMPFS_BYTES_MIN
 from scenarios.fault_coherence import fault_findings
 from scenarios.fields import CPUS_MIN, MEM_LIMIT_BYTES_MIN, MEMSWAP_UNLIMITED
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scenarios.agent_schema import AgentGroup, Stage
+    from scenarios.calibrate_schema import Calibrate
     from scenarios.container_schema import Container
     from scenarios.schema import Host, Scenario
     from scenarios.story import Law
@@ -33,6 +35,8 @@ __all__ = ["Finding", "findings"]
 STEP_S_MIN = 0.0001
 # A shorter run than this shows nothing but its own start.
 SHRUNK_DURATION_S_MIN = 1.0
+# Durations that differ by less are the same: windows add up with rounding.
+SAME_RATIO = 1e-9
 
 
 def findings(scenario: Scenario) -> Iterator[Finding]:
@@ -47,6 +51,8 @@ def findings(scenario: Scenario) -> Iterator[Finding]:
     for name, group in scenario.agents.items():
         yield from _agents(scenario, name, group)
     yield from fault_findings(scenario)
+    if scenario.calibrate is not None:
+        yield from _calibrate(scenario, scenario.calibrate)
     yield from _goals(scenario)
     yield from _headline(scenario)
     yield from _live(scenario)
@@ -121,6 +127,43 @@ def step_s_alone(scenario: Scenario, group: AgentGroup) -> float:
         provider = scenario.providers.get(stage.call.provider) if stage.call else None
         total_s += law_mean(provider.latency) if provider else 0.0
     return total_s
+
+
+def _calibrate(scenario: Scenario, entry: Calibrate) -> Iterator[Finding]:
+    """Yield what a calibration lacks: a bucket to turn, a container to watch, agents in between, and time."""
+    buckets = [name for name, limit in scenario.rate_limits.items() if limit.kind == "token_bucket"]
+    yield from known(("calibrate", "turn"), entry.turn, "the token buckets of rate_limits", buckets)
+    yield from known(("calibrate", "watch"), entry.watch, "containers", scenario.containers)
+    watched = scenario.containers.get(entry.watch)
+    if watched is not None and watched.image is not None:
+        yield Finding(("calibrate", "watch"), "a container without an image: a program of your own runs no agents")
+    elif watched is not None and entry.turn in buckets:
+        homes = list(_homes_of_takers(scenario, entry.turn))
+        if entry.watch not in homes:
+            example = homes[0] if homes else ""
+            yield Finding(("calibrate", "watch"), f"a container whose agents take from {entry.turn}", example)
+    needed_s = entry.rounds * entry.window
+    if scenario.duration < needed_s * (1 - SAME_RATIO):
+        shown, window = units.show_duration(needed_s), units.show_duration(entry.window)
+        must = f"at least {shown}, for the {entry.rounds} rounds of calibrate with {window} each"
+        yield Finding(("duration",), must, shown)
+    yield from _scaled_window(scenario, entry)
+
+
+def _homes_of_takers(scenario: Scenario, rate_limit: str) -> Iterator[str]:
+    """Yield the containers whose agents take from a rate limit."""
+    only = next(iter(scenario.containers))
+    for group in scenario.agents.values():
+        if any(stage.take is not None and stage.take.from_ == rate_limit for stage in group.steps):
+            yield group.container or only
+
+
+def _scaled_window(scenario: Scenario, entry: Calibrate) -> Iterator[Finding]:
+    judged_s = (entry.window - entry.settle) * scenario.live.scale.time
+    if judged_s < WINDOW_S_MIN * (1 - SAME_RATIO):
+        left, least = units.show_duration(judged_s), units.show_duration(WINDOW_S_MIN)
+        must = f"larger: it leaves {left} of a calibrate window to be judged, and CPU counters need {least}"
+        yield Finding(("live", "scale", "time"), must)
 
 
 def _goals(scenario: Scenario) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scenarios.agent_schema import AgentGroup, Stage
+    from scenarios.calibrate_schema import Calibrate
     from scenarios.container_schema import Container, HealthCheck
     from scenarios.fault_schema import Fault, Rudeness
     from scenarios.schema import Goal, RateLimit, Scenario
@@ -61,6 +62,7 @@ def compile_story(scenario: Scenario, name: str) -> story.Story:
         live_able=scenario.live.possible,
         networks=tuple(story.Network(key, entry.internal) for key, entry in scenario.networks.items()),
         faults=tuple(_faults(scenario, only_host)),
+        calibrate=None if scenario.calibrate is None else _calibrate(scenario.calibrate),
     )
 
 
@@ -188,6 +190,26 @@ def _provider(name: str, provider: ProviderEntry) -> story.Provider:
         retries_max=provider.retries,
         input_usd_per_token=provider.price.input_usd_per_million_tokens / TOKENS_PER_MILLION,
         output_usd_per_token=provider.price.output_usd_per_million_tokens / TOKENS_PER_MILLION,
+    )
+
+
+def _calibrate(entry: Calibrate) -> story.Calibrate:
+    cpu_ratio_low, cpu_ratio_high = entry.band
+    return story.Calibrate(
+        rate_limit=entry.turn,
+        container=entry.watch,
+        window_s=entry.window,
+        settle_s=entry.settle,
+        cpu_ratio_low=cpu_ratio_low,
+        cpu_ratio_high=cpu_ratio_high,
+        reduce_above_ratio=entry.reduce.above,
+        reduce_by_ratio=entry.reduce.by,
+        raise_below_ratio=entry.raise_.below,
+        raise_by_ratio=entry.raise_.by,
+        memory_ratio_max=entry.memory_below,
+        rule=entry.rule,
+        rounds_count_max=entry.rounds,
+        confirm_count=entry.confirm,
     )
 
 

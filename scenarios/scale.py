@@ -18,6 +18,7 @@ from scenarios.laws import law_mean, law_scaled
 from scenarios.metric_names import METRICS
 from scenarios.story import (
     AgentGroup,
+    Calibrate,
     Call,
     ChangeLimits,
     Compute,
@@ -82,6 +83,7 @@ def shrink(story: Story) -> Story:
         goals=tuple(_goal(goal, scale) for goal in story.goals),
         live_scale=UNSCALED,
         faults=tuple(_fault(fault, scale) for fault in story.faults),
+        calibrate=_calibrate(story.calibrate, scale),
     )
 
 
@@ -186,6 +188,14 @@ def _provider(provider: Provider, scale: LiveScale) -> Provider:
         retry_after_s=provider.retry_after_s * scale.time_ratio,
         window_s=provider.window_s * scale.time_ratio,
     )
+
+
+def _calibrate(calibrate: Calibrate | None, scale: LiveScale) -> Calibrate | None:
+    """Shorten the windows; the rate that is turned is a bucket's, and the band is of limits that shrink themselves."""
+    if calibrate is None:
+        return None
+    window_s, settle_s = calibrate.window_s * scale.time_ratio, calibrate.settle_s * scale.time_ratio
+    return replace(calibrate, window_s=window_s, settle_s=settle_s)
 
 
 def _goal(goal: Goal, scale: LiveScale) -> Goal:

@@ -1,8 +1,8 @@
 """The scenario language: what a user may write, as frozen pydantic models.
 
 The fields carry the names of the language, which are Compose's own wherever Compose has the key; the unit is in the
-field's type (`fields.py`). Containers, agents and faults have files of their own. `coherence.py` checks what spans
-several fields, `compile.py` turns it all into a `Story`.
+field's type (`fields.py`). Containers, agents, faults and calibration have files of their own. `coherence.py` checks
+what spans several fields, `compile.py` turns it all into a `Story`.
 `reserved` lists the keys that are kept for coming versions: they are refused with a line that says so.
 """
 
@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from scenarios.agent_schema import AgentGroup  # noqa: TC001 - Pydantic reads it when the class is made.
+from scenarios.calibrate_schema import Calibrate  # noqa: TC001 - As above.
 from scenarios.container_schema import Container, NetworkInFull  # noqa: TC001 - As above.
 from scenarios.entry import Entry
 from scenarios.errors import BadValueError
@@ -186,7 +187,7 @@ class Scenario(Entry):
     model_config = ConfigDict(title="A Tonnage scenario")
     reserved = (
         *("links", "tasks", "pools", "autoscalers", "admission", "schedulers", "routing", "placement", "failover"),
-        *("calibrate", "capacity", "services", "volumes"),
+        *("capacity", "services", "volumes"),
     )
 
     purpose: Text = Field(
@@ -226,6 +227,10 @@ class Scenario(Entry):
     )
     faults: tuple[Fault, ...] = Field(
         default=(), max_length=FAULTS_COUNT_MAX, description="What goes wrong on purpose, and when: a list."
+    )
+    calibrate: Calibrate | None = Field(
+        default=None,
+        description="Turn a token bucket's rate until a container's CPU lies in a band: {turn: llm, watch: agents}.",
     )
     goals: Annotated[
         dict[Name, Goal], BeforeValidator(_goals_by_name, json_schema_input_type=dict[Name, Goal] | list[Goal])

@@ -278,6 +278,31 @@ class Provider:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibrate:
+    """Turn the rate of a token bucket until the CPU of a container lies in a band.
+
+    Each rate is tried for `window_s`, whose first `settle_s` are not judged. CPU and memory are parts of the
+    container's limits, the two `by` are factors of the rate. At most `rounds_count_max` windows are run;
+    `confirm_count` in a row must say the same before a rate that is kept is final.
+    """
+
+    rate_limit: str
+    container: str
+    window_s: float
+    settle_s: float
+    cpu_ratio_low: float
+    cpu_ratio_high: float
+    reduce_above_ratio: float
+    reduce_by_ratio: float
+    raise_below_ratio: float
+    raise_by_ratio: float
+    memory_ratio_max: float
+    rule: Literal["as_written", "damped"]
+    rounds_count_max: int
+    confirm_count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Goal:
     """A bound on one metric, of one container or (None) of the whole story. A missing bound is None."""
 
@@ -426,6 +451,7 @@ class Story:
     live_able: bool
     networks: tuple[Network, ...] = ()
     faults: tuple[Fault, ...] = ()
+    calibrate: Calibrate | None = None
 
     def container(self, name: str) -> Container:
         """The container of that name; KeyError if there is none."""

@@ -2,7 +2,8 @@
 
 It is `dataclasses.asdict` with two additions: every stage carries its kind under `stage` and every fault its own under
 `fault`, because a hold and a leak have the same fields. Rate limits are told apart by their fields.
-What an older record does not have yet is as the story's classes have it by default.
+What an older record does not have yet is as the story's classes have it by default. A story that calibrates nothing
+does not speak of it, so that such a story reads the same in records of any age.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ def story_to_json(story: Story) -> dict[str, Any]:
             fields_of["stage"] = type(stage).__name__.lower()
     for fault, written in zip(story.faults, data["faults"], strict=True):
         written["fault"] = type(fault).__name__
+    if story.calibrate is None:
+        del data["calibrate"]
     return data
 
 
@@ -48,6 +51,7 @@ def story_from_json(data: Mapping[str, Any]) -> Story:
             "live_scale": told.LiveScale(**data["live_scale"]),
             "networks": tuple(told.Network(**network) for network in data.get("networks", ())),
             "faults": tuple(_fault(fault) for fault in data.get("faults", ())),
+            "calibrate": told.Calibrate(**data["calibrate"]) if data.get("calibrate") else None,
         }
     )
 

@@ -66,6 +66,8 @@ class Recorder:
         self.tables: dict[str, Table] = {name: {column: [] for column in COLUMNS[name]} for name in TABLES}
         self.window: tuple[float, float] | None = None
         self.totals: dict[str, StepTotals] = {}
+        # What the run itself found out, by name: it goes into the summary beside the metrics.
+        self.findings: dict[str, Any] = {}
         self._directory = directory
         self._journal: TextIO | None = None
         self._parts: dict[str, StepDone] = {}
@@ -106,8 +108,13 @@ class Recorder:
         self.window = (start_s, end_s)
         self._write({"row": "window", "start_s": start_s, "end_s": end_s})
 
+    def end_window(self, end_s: float) -> None:
+        """Say that the window ends earlier than was said when it began; what finishes later no longer counts."""
+        if self.window is not None:
+            self.begin_window(self.window[0], min(end_s, self.window[1]))
+
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Turn the journal into tables, write the summary, and drop the journal."""
+        """Turn the journal into tables, write the summary with the findings, and drop the journal."""
         if self._directory is None or self._journal is None:
             return
         with _writing(self._directory):
@@ -115,7 +122,8 @@ class Recorder:
             self._journal = None
             for name in TABLES:
                 write_table(self._directory / f"{name}.parquet", self.tables[name], name)
-        write_json(self._directory / "summary.json", {"schema_version": SCHEMA_VERSION, "ended": True, **summary})
+        told = {"schema_version": SCHEMA_VERSION, "ended": True, **self.findings, **summary}
+        write_json(self._directory / "summary.json", told)
         (self._directory / JOURNAL).unlink()
 
     def abandon(self) -> None:

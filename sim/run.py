@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import simpy
 
+from scenarios.story import TokenBucket
 from scenarios.story_json import story_to_json
 from sim.agents import Agent, Shared
+from sim.calibration_course import CALIBRATION
 from sim.checks import Check, RecordTables, check_record
 from sim.fault_course import FaultCourse
 from sim.goals import GoalResult, judge_goals
@@ -21,6 +23,7 @@ from sim.machine import Machine, Sample
 from sim.metrics import Metric, measure
 from sim.news import note_news
 from sim.physics.simulated_machine import SimulatedMachine
+from sim.policies.calibration import Calibration
 from sim.policies.provider import LlmProvider
 from sim.policies.rate_limit import Limiter
 from sim.presence import Presence
@@ -77,6 +80,7 @@ class Performance:
         self._providers = {spec.name: LlmProvider(env, spec) for spec in story.providers}
         self._agents: list[Agent] = []
         self._presence = Presence(env, (container.name for container in story.containers))
+        self._calibration = self._calibrating()
         self.up = {"agents": 0, "containers": 0}
 
     def play(self) -> Generator[simpy.Event, Any, None]:
@@ -89,9 +93,10 @@ class Performance:
         until_s = begin_s + self._story.duration_s
         self._recorder.begin_window(begin_s, until_s)
         yield from self._sample_all()
-        lives = self._let_live(until_s)
+        shared = Shared(self._limiters, self._providers, self._presence, until_s)
+        lives = self._let_live(shared)
         FaultCourse(self._env, self._story, self._machine, self._recorder).begin(begin_s, until_s)
-        yield self._env.timeout(max(0.0, until_s - self._env.now))
+        yield from self._let_pass(begin_s, shared)
         yield from self._sample_all()
         self._note_shared()
         yield self._env.any_of([self._env.all_of(lives), self._env.timeout(DRAIN_S)])
@@ -109,15 +114,38 @@ class Performance:
             self._recorder.event(self._env.now, "unanswered", None, None, f"{missing} of {len(asked)} questions")
         return [event for event in asked if event.processed]
 
-    def _let_live(self, until_s: float) -> list[simpy.Event]:
+    def _let_pass(self, begin_s: float, shared: Shared) -> Generator[simpy.Event, Any, None]:
+        """Let the time of the story pass; one that calibrates ends as soon as its outcome is final."""
+        if self._calibration is None:
+            yield self._env.timeout(max(0.0, shared.until_s - self._env.now))
+            return
+        yield from self._calibration.run(begin_s)
+        self._recorder.findings[CALIBRATION] = asdict(self._calibration.course())
+        if self._env.now < shared.until_s:
+            shared.until_s = self._env.now
+            self._recorder.end_window(self._env.now)
+
+    def _calibrating(self) -> Calibration | None:
+        """The calibration that the story asks for, if it does."""
+        terms = self._story.calibrate
+        if terms is None:
+            return None
+        limiter = self._limiters[terms.rate_limit]
+
+        def note(detail: str) -> None:
+            self._recorder.event(self._env.now, "calibrated", terms.container, None, detail)
+            self._note_rate(limiter)
+
+        return Calibration(self._env, self._story, self._machine, limiter, note)
+
+    def _let_live(self, shared: Shared) -> list[simpy.Event]:
         """Bring every agent to life, and with them the heartbeat that writes down what they share."""
-        shared = Shared(self._limiters, self._providers, self._presence, until_s)
         self._agents = [
             Agent(self._env, self._story, group, number, self._machine, shared)
             for group in self._story.agents
             for number in range(group.count)
         ]
-        self._env.process(self._beat(until_s))
+        self._env.process(self._beat(shared))
         return [self._env.process(agent.live(self._recorder)) for agent in self._agents]
 
     def _listen(self) -> Generator[simpy.Event, Any, None]:
@@ -126,6 +154,8 @@ class Performance:
             notice = yield self._machine.notices.get()
             if self._presence.hear(notice):
                 note_news(self._recorder, notice)
+                if self._calibration is not None:
+                    self._calibration.hear(notice)
 
     def _sample_all(self) -> Generator[simpy.Event, Any, None]:
         asked = [self._machine.sample(name) for name in self._presence.up]
@@ -133,13 +163,15 @@ class Performance:
             if isinstance(answer.value, Sample):
                 self._recorder.sample(answer.value)
 
-    def _beat(self, until_s: float) -> Generator[simpy.Event, Any, None]:
+    def _beat(self, shared: Shared) -> Generator[simpy.Event, Any, None]:
         """Note the shared levels once an interval, on the grid that containers sample on."""
         self._note_shared()
         interval_s = self._story.sample_interval_s
-        while self._env.now + interval_s < until_s:
+        while self._env.now + interval_s < shared.until_s:
             yield self._env.timeout(wait_for_grid_s(self._env.now, interval_s))
-            self._note_shared()
+            # The end may have come meanwhile, and who is up after it does not count.
+            if self._env.now < shared.until_s:
+                self._note_shared()
 
     def _note_shared(self) -> None:
         containers_up = set(self._presence.up)
@@ -155,12 +187,22 @@ class Performance:
             note(now, f"bucket.{name}.waiting_count", tally.waiting_count)
             note(now, f"bucket.{name}.waits_count", tally.waits_count)
             note(now, f"bucket.{name}.wait_s_sum", tally.wait_s_sum)
+            self._note_rate(limiter)
         for name, provider in self._providers.items():
             note(now, f"provider.{name}.calls_count", provider.tally.calls_count)
             note(now, f"provider.{name}.refusals_count", provider.tally.refusals_count)
             note(now, f"provider.{name}.cost_usd", provider.tally.cost_usd)
         for what, count in self.up.items():
             note(now, f"{what}_up_count", count)
+
+    def _note_rate(self, limiter: Limiter) -> None:
+        if limiter.rate_tokens_per_s is not None:
+            self._recorder.gauge(self._env.now, rate_gauge(limiter.name), limiter.rate_tokens_per_s)
+
+
+def rate_gauge(rate_limit: str) -> str:
+    """The name of the gauge that tells at which rate each bucket of a rate limit fills."""
+    return f"bucket.{rate_limit}.rate_tokens_per_s"
 
 
 def perform(story: Story, machine: Machine, env: simpy.Environment, recorder: Recorder) -> dict[str, int]:
@@ -177,8 +219,9 @@ def conclude(
     metrics = measure(story, recorder, up)
     goals = judge_goals(story, metrics)
     window = recorder.window or (0.0, 0.0)
+    bounding = story_to_json(_with_highest_rates(story, recorder))
     checks = check_record(
-        RecordTables(**recorder.tables, story=story_to_json(story), window_start_s=window[0], window_end_s=window[1])
+        RecordTables(**recorder.tables, story=bounding, window_start_s=window[0], window_end_s=window[1])
     )
     recorder.finish(
         {
@@ -190,6 +233,22 @@ def conclude(
         }
     )
     return metrics, goals, checks
+
+
+def _with_highest_rates(story: Story, recorder: Recorder) -> Story:
+    """The story with each bucket at the highest rate it had, which bounds what it may have granted."""
+    if story.calibrate is None:
+        return story
+    highest: dict[str, float] = {}
+    for name, value in zip(recorder.tables["gauges"]["name"], recorder.tables["gauges"]["value"], strict=True):
+        highest[name] = max(value, highest.get(name, value))
+    limits = tuple(
+        replace(limit, rate_tokens_per_s=highest.get(rate_gauge(limit.name), limit.rate_tokens_per_s))
+        if isinstance(limit, TokenBucket)
+        else limit
+        for limit in story.rate_limits
+    )
+    return replace(story, rate_limits=limits)
 
 
 def simulate(  # The one composition of the simulated world.

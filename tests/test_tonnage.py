@@ -32,7 +32,10 @@ agents: {worker: {think: 50ms, steps: [{compute: 5ms}]}}
 goals: {busy: {metric: steps_per_s, min: 1}}
 """
 
-COMMANDS = ("check", "run", "validate", "compare", "library", "measure-host", "doctor", "dashboard")
+COMMANDS = (
+    *("check", "run", "validate", "compare", "calibrate", "capacity"),
+    *("agreement", "library", "measure-host", "doctor", "dashboard"),
+)
 
 
 @pytest.fixture(name="small")

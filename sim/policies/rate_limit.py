@@ -1,7 +1,12 @@
-"""A rate limit as the agents see it: `take`, whether each has a bucket of its own or all share one."""
+"""A rate limit as the agents see it: `take`, whether each has a bucket of its own or all share one.
+
+The rate of a token bucket can be turned while the story goes on; then it is another one for all its buckets.
+"""
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scenarios.story import RateLimit, TokenBucket
@@ -33,10 +38,31 @@ class Limiter:
         """Take tokens for an agent: the event fires when they are granted, with the seconds waited as its value."""
         return self._part(agent).take(tokens)
 
+    def turn(self, rate_tokens_per_s: float) -> None:
+        """Let every bucket fill at another rate from now on, those that are yet to be made too."""
+        assert isinstance(self._spec, TokenBucket), "a window has no rate to turn"
+        self._spec = replace(self._spec, rate_tokens_per_s=rate_tokens_per_s)
+        for bucket in self._buckets:
+            bucket.turn(rate_tokens_per_s)
+
+    @property
+    def rate_tokens_per_s(self) -> float | None:
+        """The rate at which each bucket fills now; None for a rolling window, which has none."""
+        return self._spec.rate_tokens_per_s if isinstance(self._spec, TokenBucket) else None
+
     @property
     def level_tokens_min(self) -> float:
         """The lowest level of any bucket now; below zero it is debt."""
         return min((part.level_tokens for part in self._parts.values()), default=0.0)
+
+    @property
+    def bucket_wait_s_sum(self) -> float:
+        """The time that was spent waiting for tokens of buckets so far, the waits under way included."""
+        return self.tally.wait_s_sum + math.fsum(bucket.waiting_s for bucket in self._buckets)
+
+    @property
+    def _buckets(self) -> list[Bucket]:
+        return [part for part in self._parts.values() if isinstance(part, Bucket)]
 
     def _part(self, agent: str) -> Bucket | Window:
         key = agent if self._spec.scope == "agent" else ""

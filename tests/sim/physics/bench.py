@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from sim.physics.host_profile import HostProfile
 
 MIB = 1 << 20
-# PID 1 needs 0.5 s of CPU to be ready, a restart takes the engine no time, and telling takes none either.
+# PID 1 needs 0.5 s of CPU to be ready, a restart takes the engine no time, and telling takes none either. Idle cores
+# are seen, so that who finds one waits for nothing.
 ROUND = dataclasses.replace(
     load_profile(None),
+    idle_seen_ratio=1.0,
+    idle_pull_s_mean=0.0,
     create_s_mean=0.0,
     start_s_by_concurrency={1: 1.0},
     restart_s_mean=0.0,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import simpy
+from hypothesis import given
+from hypothesis import strategies as st
 
-from scenarios.story import TokenBucket
+from scenarios.story import RollingWindow, TokenBucket
 from sim.policies.rate_limit import Limiter
+from sim.timers import after
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-
-    import simpy
 
 
 def spec(
@@ -95,3 +98,93 @@ def test_wait_below_the_clocks_resolution_is_none(env: simpy.Environment) -> Non
     takes = [(1e4 + index * 0.1, "a", 333_333.3 + index * 0.7) for index in range(200)]
 
     assert 200 == len(play(limiter, env, takes))
+
+
+# Turning the rate.
+
+
+def turned(env: simpy.Environment, limiter: Limiter, turns: list[tuple[float, float]]) -> None:
+    """Have the rate turned at the given times."""
+    for at_s, rate in turns:
+        after(env, at_s, partial(limiter.turn, rate))
+
+
+def test_what_dripped_in_before_did_so_at_the_old_rate(env: simpy.Environment) -> None:
+    """Three seconds at ten a second and two at twenty are seventy, and no more than the bucket holds."""
+    limiter = Limiter(env, spec(level=0, shared=True))
+    turned(env, limiter, [(3, 20)])
+    env.run(until=5)
+    after_five = limiter.level_tokens_min
+    env.run(until=60)
+
+    assert (70, 100) == (after_five, limiter.level_tokens_min)
+
+
+@pytest.mark.parametrize(("rate", "granted_s"), [(100, 5.5), (1, 55.0)])
+def test_who_waits_is_served_by_the_new_rate(env: simpy.Environment, rate: float, granted_s: float) -> None:
+    """Half of a hundred is there after five seconds; the rest comes ten times sooner, or ten times later."""
+    limiter = Limiter(env, spec(debt=False, level=0))
+    turned(env, limiter, [(5, rate)])
+
+    assert [(granted_s, "a"), (granted_s + 10 / rate, "a")] == play(limiter, env, [(0, "a", 100), (0, "a", 10)])
+    assert (2, 0, 110) == (limiter.tally.waits_count, limiter.tally.waiting_count, limiter.tally.granted_tokens)
+
+
+def test_debt_is_worked_off_at_the_new_rate(env: simpy.Environment) -> None:
+    """Fifty owed at ten a second are thirty after two, which are paid in one second at thirty."""
+    limiter = Limiter(env, spec())
+    turned(env, limiter, [(2, 30)])
+
+    assert [(0, "a"), (3, "a")] == play(limiter, env, [(0, "a", 150), (0, "a", 1)])
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.1, 20), st.floats(0.1, 100)), max_size=6),
+    st.floats(1, 99),
+)
+def test_a_grant_comes_when_enough_has_dripped_in(turns: list[tuple[float, float]], tokens: float) -> None:
+    """However often the rate is turned, the wait is as long as the rates together need, and the level is exact."""
+    env = simpy.Environment()
+    limiter = Limiter(env, spec(debt=False, level=0))
+    at_s, rate, dripped, times = 0.0, 10.0, 0.0, []
+    for lasts_s, following in turns:
+        if dripped + lasts_s * rate >= tokens:
+            break
+        dripped, at_s, rate = dripped + lasts_s * rate, at_s + lasts_s, following
+        times.append((at_s, rate))
+    turned(env, limiter, times)
+
+    ((granted_s, _),) = play(limiter, env, [(0, "a", tokens)])
+    assert at_s + (tokens - dripped) / rate == pytest.approx(granted_s, abs=2e-6)
+    assert 1 == limiter.tally.waits_count
+
+
+def test_every_bucket_has_the_new_rate(env: simpy.Environment) -> None:
+    """Those that are there and those made later; the scenario's level is where a later one begins."""
+    limiter = Limiter(env, spec(debt=False, level=0))
+    limiter.admit("a")
+    limiter.turn(20)
+
+    assert 20 == limiter.rate_tokens_per_s
+    assert [(1, "a"), (3, "b")] == play(limiter, env, [(0, "a", 20), (2, "b", 20)])
+
+
+def test_waits_under_way_are_counted(env: simpy.Environment) -> None:
+    """What was waited so far is known at any time, to whomever it will be granted."""
+    limiter = Limiter(env, spec(debt=False, level=0, shared=True))
+    sums: list[float] = []
+    for at_s in (1.0, 4.0):
+        after(env, at_s, lambda: sums.append(limiter.bucket_wait_s_sum))
+    play(limiter, env, [(0, "a", 20), (0, "b", 1000)])
+
+    # Two wait for a second; one is served after two seconds, and the other has waited four by then.
+    assert [2.0, 6.0] == sums
+
+
+def test_a_window_has_no_rate(env: simpy.Environment) -> None:
+    """There is nothing to turn in a rolling window."""
+    limiter = Limiter(env, RollingWindow("llm", 100, 60, "shared"))
+
+    assert limiter.rate_tokens_per_s is None
+    with pytest.raises(AssertionError, match="no rate to turn"):
+        limiter.turn(10)

@@ -1,0 +1,255 @@
+"""A calibration for people and for programs: its course, what it came to, and the configuration that follows.
+
+CPU is shown as a part of the container's limit and beside it on the scale of `docker stats`, where one core is 100 %.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from scenarios.story import TokenBucket
+from scenarios.units import show_size
+from sim.policies.calibration import limits_of
+from sim.report_text import UNKNOWN, ratio_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from scenarios.story import Calibrate, LiveScale, Story
+    from sim.policies.calibration import Course, Round
+    from sim.run import Outcome
+
+GAP = "  "
+WHERE = {"sim": "simulated", "docker": "on Docker"}
+HEADINGS = ("round", "rate", "CPU of limit", "docker stats", "memory", "throttled", "waited", "then")
+HEADCOUNT_HEADINGS = ("agents", "CPU of limit", "docker stats", "memory", "OOM kills", "verdict")
+
+
+@dataclass(frozen=True, slots=True)
+class Headcount:
+    """How the rate that was found does with another number of agents; what was not measured is None.
+
+    `beyond` says in words what does not hold, nothing where all does.
+    """
+
+    agents_count: int
+    cpu_ratio: float | None
+    memory_ratio: float | None
+    oom_kills_count: int
+    beyond: tuple[str, ...]
+
+
+def headcount_of(story: Story, terms: Calibrate, agents_count: int, outcome: Outcome) -> Headcount:
+    """Hold a run at the rate that was found against the band and the bounds of its calibration."""
+    values = {one.name: one.value for one in outcome.metrics if one.container == terms.container}
+    cpus_limit, memory_bytes_limit = limits_of(story, terms.container)
+    cpu = values["cpu_cores_mean"] / cpus_limit if "cpu_cores_mean" in values else None
+    memory = values["memory_bytes_max"] / memory_bytes_limit if "memory_bytes_max" in values else None
+    kills_count = round(values.get("oom_kill_count", 0.0))
+    return Headcount(agents_count, cpu, memory, kills_count, tuple(_beyond(terms, cpu, memory, kills_count)))
+
+
+def _beyond(terms: Calibrate, cpu: float | None, memory: float | None, kills_count: int) -> Iterator[str]:
+    if cpu is None or memory is None:
+        yield "not measured"
+        return
+    if cpu > terms.cpu_ratio_high:
+        yield "CPU above the band"
+    if cpu < terms.cpu_ratio_low:
+        yield "CPU below the band"
+    if memory > terms.memory_ratio_max:
+        yield f"memory above {_percent(terms.memory_ratio_max)}"
+    if kills_count:
+        yield "processes killed for memory"
+
+
+def course_json(story: Story, outcome: Outcome, course: Course, headcounts: Sequence[Headcount]) -> dict[str, Any]:
+    """The object that `tonnage calibrate --json` prints."""
+    return {
+        "kind": "calibrate",
+        "scenario": story.name,
+        "world": outcome.world,
+        "outcome": course.outcome,
+        "rate": course.rate_tokens_per_s,
+        "rule": course.rule,
+        "iterations": [asdict(found) for found in course.rounds],
+        "agents": [asdict(headcount) for headcount in headcounts],
+        "comparable": outcome.comparable,
+        "reasons": list(outcome.reasons),
+        "record": None if outcome.record is None else str(outcome.record),
+    }
+
+
+def course_text(story: Story, terms: Calibrate, outcome: Outcome, course: Course) -> str:
+    """The course as plain aligned text, then in one sentence what it came to and what to do."""
+    cpus_limit, _ = limits_of(story, terms.container)
+    cells = [_cells(found, _then(course, at), cpus_limit) for at, found in enumerate(course.rounds)]
+    lines = [_heading(story, terms, outcome), "", *_table([HEADINGS, *cells]), ""]
+    if course.void_count:
+        lines.append(f"windows that could not be judged: {course.void_count}")
+    lines.append(verdict_sentence(terms, course))
+    if not outcome.comparable:
+        lines.append(f"not comparable: {'; '.join(outcome.reasons)}")
+    if outcome.record is not None:
+        lines.append(f"record: {outcome.record}")
+    return "\n".join(lines)
+
+
+def headcounts_text(story: Story, terms: Calibrate, course: Course, headcounts: Sequence[Headcount]) -> str:
+    """The rate that was found at other numbers of agents, a line each."""
+    cpus_limit, _ = limits_of(story, terms.container)
+    cells = [_headcount_cells(headcount, cpus_limit) for headcount in headcounts]
+    return "\n".join([f"at {_rate(course.rate_tokens_per_s)} with", *_table([HEADCOUNT_HEADINGS, *cells])])
+
+
+def verdict_sentence(terms: Calibrate, course: Course) -> str:
+    """One sentence: what the calibration came to, and what to do about it."""
+    rate = _rate(course.rate_tokens_per_s)
+    last = course.rounds[-1] if course.rounds else None
+    match course.outcome:
+        case "converged":
+            return f"converged: at {rate} CPU is at {_cpu(last)} of its limit, inside {_band(terms)}; write it down"
+        case "settled_outside_band":
+            return _settled(terms, course)
+        case "oscillating":
+            cure = "take smaller steps, or --rule damped"
+            return f"oscillating: from {rate} the rule turns back to a rate it came from; {cure}"
+        case "not_rate_bound":
+            waited = _percent(last.waited_ratio) if last else UNKNOWN
+            told = f"agents wait for tokens {waited} of their time, CPU is at {_cpu(last)}"
+            return f"not bound by the rate: {told}, and no higher rate changes that; add agents"
+        case "over_limit":
+            return f"over the limit: at {rate} {_over(terms, last)}; give the container more memory, or fewer agents"
+        case "out_of_rounds":
+            told = f"no verdict after {len(course.rounds)} rounds"
+            return f"out of rounds: {told}; raise calibrate.rounds and duration, or start nearer than {rate}"
+
+
+def _settled(terms: Calibrate, course: Course) -> str:
+    last = course.rounds[-1] if course.rounds else None
+    rate, band = _rate(course.rate_tokens_per_s), _band(terms)
+    if course.rule == "damped":
+        told = f"around {rate} CPU jumps over {band}, to {_cpu(last)} now"
+        return f"settled outside the band: {told}; widen calibrate.band"
+    zone = f"{_percent(terms.raise_below_ratio)} and {_percent(terms.reduce_above_ratio)}"
+    told = f"at {rate} CPU is at {_cpu(last)}, not inside {band}, and the rule changes nothing between {zone}"
+    return f"settled outside the band: {told}; --rule damped goes on"
+
+
+def _over(terms: Calibrate, last: Round | None) -> str:
+    if last is not None and last.memory_ratio > terms.memory_ratio_max:
+        bound = _percent(terms.memory_ratio_max)
+        return f"memory is at {ratio_text(last.memory_ratio)} of its limit, above {bound}"
+    if last is not None and last.oom_kills_count:
+        return f"processes were killed for memory ({last.oom_kills_count})"
+    return "the container itself was killed for memory"
+
+
+def configuration_text(story: Story, scale: LiveScale | None, terms: Calibrate, course: Course) -> str:
+    """The configuration in the shape of the agent-ecology document; `scale` is how the story was shrunk, if it was."""
+    cpus_limit, memory_bytes_limit = limits_of(story, terms.container)
+    bucket = next(limit for limit in story.rate_limits if limit.name == terms.rate_limit)
+    assert isinstance(bucket, TokenBucket), "only a bucket can be calibrated"
+    per = "per agent" if bucket.scope == "agent" else "for all agents"
+    limits = f"{show_size(memory_bytes_limit)} and {cpus_limit:g} CPUs"
+    lines = [
+        f"# Calibrated for a container of {limits} ({terms.container} of {story.name}, {_agents(story, terms)}).",
+        f"# {_sentence_case(verdict_sentence(terms, course))}.",
+        *_shrunk_lines(scale, course),
+        "resources:",
+        "  flow:",
+        "    llm_rate:",
+        f"      rate: {course.rate_tokens_per_s:.6g}  # tokens/sec {per}",
+        f"      capacity: {bucket.capacity_tokens:.6g}  # max tokens storable",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _agents(story: Story, terms: Calibrate) -> str:
+    count = sum(group.count for group in story.agents if group.container == terms.container)
+    return f"{count} agent{'' if count == 1 else 's'}"
+
+
+def _shrunk_lines(scale: LiveScale | None, course: Course) -> Iterator[str]:
+    if scale is None:
+        return
+    parts = f"memory {scale.memory_ratio:.4g}, time {scale.time_ratio:.4g}, CPUs {scale.cpus_ratio:.4g}"
+    full = course.rate_tokens_per_s * scale.time_ratio
+    yield f"# The story was shrunk ({parts}); at its full size this rate is {full:.6g}, which was not tried."
+
+
+# Words and columns.
+
+
+def _heading(story: Story, terms: Calibrate, outcome: Outcome) -> str:
+    aim = f"turning {terms.rate_limit} until {terms.container} uses {_band(terms)} of its CPU limit"
+    return f"{story.name} {WHERE[outcome.world]}: {aim}, rule {terms.rule}"
+
+
+def _cells(found: Round, then: str, cpus_limit: float) -> tuple[str, ...]:
+    return (
+        str(found.index),
+        _rate(found.rate_tokens_per_s),
+        ratio_text(found.cpu_ratio),
+        _docker_stats(found.cpu_ratio, cpus_limit),
+        ratio_text(found.memory_ratio),
+        ratio_text(found.throttled_period_ratio),
+        ratio_text(found.waited_ratio),
+        then,
+    )
+
+
+def _headcount_cells(headcount: Headcount, cpus_limit: float) -> tuple[str, ...]:
+    return (
+        str(headcount.agents_count),
+        ratio_text(headcount.cpu_ratio),
+        _docker_stats(headcount.cpu_ratio, cpus_limit),
+        ratio_text(headcount.memory_ratio),
+        str(headcount.oom_kills_count),
+        ", ".join(headcount.beyond) or "within",
+    )
+
+
+def _then(course: Course, at: int) -> str:
+    """What followed a round; after the last one nothing does, whatever the rule wants."""
+    action = course.rounds[at].action
+    if action == "keep":
+        return "kept"
+    if at + 1 == len(course.rounds):
+        return f"to be {'raised' if action == 'raise' else 'reduced'}"
+    return f"{'raised' if action == 'raise' else 'reduced'} to {_rate(course.rounds[at + 1].rate_tokens_per_s)}"
+
+
+def _table(cells: Sequence[tuple[str, ...]]) -> list[str]:
+    """Columns of figures flush right, the last one, which is words, flush left."""
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]) - 1)]
+    return [
+        GAP.join([*(f"{cell:>{width}}" for cell, width in zip(row[:-1], widths, strict=True)), row[-1]])
+        for row in cells
+    ]
+
+
+def _docker_stats(cpu_ratio: float | None, cpus_limit: float) -> str:
+    return ratio_text(None if cpu_ratio is None else cpu_ratio * cpus_limit)
+
+
+def _rate(rate_tokens_per_s: float) -> str:
+    return f"{rate_tokens_per_s:.4g} tokens/s"
+
+
+def _cpu(last: Round | None) -> str:
+    return ratio_text(None if last is None else last.cpu_ratio)
+
+
+def _band(terms: Calibrate) -> str:
+    return f"{100 * terms.cpu_ratio_low:.4g}–{_percent(terms.cpu_ratio_high)}"
+
+
+def _percent(ratio: float) -> str:
+    """A bound as it was set, without needless digits."""
+    return f"{100 * ratio:.4g} %"
+
+
+def _sentence_case(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,109 @@
+"""The `capacity` command: how many fit, or how little suffices, in either world."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sim.commands import (
+    AllowOption,
+    JsonOption,
+    PrivateEngineOption,
+    ScenarioArgument,
+    SeedOption,
+    SetOption,
+    _pair,
+    _terms,
+    say,
+    show,
+    show_json,
+)
+from sim.errors import RequestError
+
+if TYPE_CHECKING:
+    from sim.experiments.capacity import Question
+    from sim.worlds import World, Worlds
+
+VaryOption = Annotated[
+    str, typer.Option("--vary", metavar="PATH", help="What to vary, such as agents.worker.count or containers.a.cpus.")
+]
+SmallestOption = Annotated[bool, typer.Option("--smallest", help="Search the smallest value that suffices.")]
+LowOption = Annotated[str | None, typer.Option("--low", metavar="VALUE", help="The lowest value to try.")]
+HighOption = Annotated[str | None, typer.Option("--high", metavar="VALUE", help="The highest value to try.")]
+StepOption = Annotated[
+    str | None, typer.Option("--step", metavar="VALUE", help="How far apart values are: 16m, 0.1 CPUs, otherwise 1.")
+]
+RiskOption = Annotated[
+    float, typer.Option("--risk", min=0.001, max=0.5, help="Share of runs that may miss a goal where a value fits.")
+]
+ConfidenceOption = Annotated[float, typer.Option("--confidence", min=0.5, max=0.999, help="How sure the interval is.")]
+OnOption = Annotated[str, typer.Option("--on", help="Where: sim (virtual time) or docker (a real engine).")]
+ShrunkOption = Annotated[bool, typer.Option("--shrunk", help="Simulate the story as live mode would shrink it.")]
+RunsOption = Annotated[
+    int | None, typer.Option("--runs", min=1, max=1000, help="Runs of a value at first: 4 simulated, 1 real.")
+]
+RunsMaxOption = Annotated[
+    int | None,
+    typer.Option("--runs-max", min=1, max=10_000, help="Runs of a value at most: what it takes simulated, 3 real."),
+]
+
+
+def register(app: typer.Typer, worlds: Worlds) -> None:
+    """Add the command to the front door; `worlds` are the places a story can be run."""
+
+    @app.command()
+    def capacity(  # noqa: PLR0913  # One parameter per flag.
+        scenario: ScenarioArgument,
+        *,
+        vary: VaryOption,
+        smallest: SmallestOption = False,
+        low: LowOption = None,
+        high: HighOption = None,
+        step: StepOption = None,
+        risk: RiskOption = 0.05,
+        confidence: ConfidenceOption = 0.95,
+        on: OnOption = "sim",
+        seed: SeedOption = None,
+        sets: SetOption = None,
+        shrunk: ShrunkOption = False,
+        runs: RunsOption = None,
+        runs_max: RunsMaxOption = None,
+        allow: AllowOption = "",
+        private_engine: PrivateEngineOption = False,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Search how many fit, or the smallest value that suffices: with an interval, and what breaks next."""
+        from sim.experiments.capacity import Question  # `tonnage --help` must not wait for it.
+        from sim.experiments.ladder import Wish
+
+        if on not in worlds:
+            raise RequestError(f"--on {on} is not a world; choose one of: {', '.join(worlds)}")  # One line.
+        question = Question(
+            scenario=scenario,
+            wish=Wish(vary, low, high, step, smallest=smallest),
+            sets=tuple(_pair(text) for text in sets or []),
+            risk_ratio=risk,
+            confidence_ratio=confidence,
+            seed=seed,
+            shrunk=shrunk,
+            runs_count=runs,
+            runs_count_max=runs_max,
+        )
+        _capacity(question, worlds[on](_terms(allow, private_engine=private_engine)), as_json=as_json)
+
+
+def _capacity(question: Question, world: World, *, as_json: bool) -> None:
+    """Search, print the answer, and end with 1 where nothing fits."""
+    from sim.capacity_text import capacity_text
+    from sim.experiments.capacity import find_capacity
+
+    found = find_capacity(question, world, say)
+    if as_json:
+        show_json(found.to_json())
+    else:
+        show(capacity_text(found))
+    if found.interrupted:
+        raise KeyboardInterrupt
+    if found.answer is None:
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""Experiments: questions that take many runs of a story, in either world."""

@@ -1,0 +1,341 @@
+"""Calibration: a token bucket's rate is turned until the CPU of a container lies in a band.
+
+Each rate is tried for a window; the container is sampled at both ends of its judged part, and the rule decides.
+`as_written`: above one bound the rate is multiplied by a factor below 1, below another by one above 1, else kept. As
+the bounds lie outside the band, there are two zones in which the rule is content and the CPU is not in the band.
+`damped`: outside the band the rate is multiplied by middle of the band / CPU, within the two factors. The highest rate
+known to be too low and the lowest known to be too high bracket it; a step that would leave the bracket becomes their
+geometric mean. Each rate tried lies strictly inside the bracket, so that none comes twice, whatever the response.
+
+Outcomes: `converged` (the CPU is in the band), `settled_outside_band` (it is not, and the rule keeps the rate),
+`oscillating` (the rule comes back to a rate from the other side), `not_rate_bound` (it would raise, and nobody waits
+for tokens), `over_limit` (of memory). A course that ends with its rounds before any of these is `out_of_rounds`: to
+call it one of the five would claim what was not seen.
+Source: the calibration process of the agent-ecology document; the bracket is the classical safeguarded root search.
+Known to be wrong: waits of other limits and providers are not told apart from lack of work; memory that rose between
+the two looks at a window, but not above what it had been before them, is not seen.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from scenarios.story import Take
+from sim.machine import Died, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    import simpy
+
+    from scenarios.story import Calibrate, RateLimit, Story
+    from sim.machine import Machine, Notice
+    from sim.policies.rate_limit import Limiter
+
+Verdict = Literal["converged", "settled_outside_band", "oscillating", "not_rate_bound", "over_limit", "out_of_rounds"]
+Action = Literal["raise", "reduce", "keep"]
+
+# Where agents wait less than this share of their time for tokens, the rate is not what holds them back.
+WAITED_RATIO_MIN = 0.01
+# Rates that differ by less are the same rate.
+SAME_RATE_RATIO = 1e-3
+# The damped rule ends where its bracket is narrower than this, and makes no smaller steps than half of it.
+BRACKET_RATIO_MIN = 0.01
+STEP_RATIO_MIN = 0.005
+# A container that does not answer within this time is taken not to answer at all.
+SAMPLE_S_MAX = 5.0
+# A window of which less than this share could be looked at says nothing.
+JUDGED_RATIO_MIN = 0.5
+# After so many windows in a row that said nothing, nothing is to be expected of the next.
+VOID_COUNT_MAX = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One window: the rate tried, what the container then did, and what the rule wanted to do about it.
+
+    `index` counts from 1. CPU and memory are parts of the container's limits, `waited_ratio` is of its agents' time.
+    """
+
+    index: int
+    began_s: float
+    ended_s: float
+    rate_tokens_per_s: float
+    cpu_ratio: float
+    memory_ratio: float
+    throttled_period_ratio: float
+    waited_ratio: float
+    oom_kills_count: int
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A whole calibration: its outcome, the rate in force at its end, and its rounds.
+
+    `void_count` counts the windows that could not be judged.
+    """
+
+    outcome: Verdict
+    rate_tokens_per_s: float
+    rule: Literal["as_written", "damped"]
+    void_count: int
+    rounds: tuple[Round, ...]
+
+
+def limits_of(story: Story, name: str) -> tuple[float, int]:
+    """Cores and bytes that a container may use at most: its own limits, else all that its host has."""
+    container = story.container(name)
+    host = next(host for host in story.hosts if host.name == container.host)
+    return container.cpus_limit or host.cpus_count, container.memory_bytes_limit or host.memory_bytes
+
+
+# The rules.
+
+
+class AsWritten:
+    """The rule of the document: steps of fixed size, beyond two bounds."""
+
+    def __init__(self, terms: Calibrate) -> None:
+        """Remember nothing but the terms."""
+        self._terms = terms
+
+    def rate_after(self, rate_tokens_per_s: float, cpu_ratio: float) -> float:
+        """The rate that follows one at which the CPU was as given; the same where it is kept."""
+        if cpu_ratio > self._terms.reduce_above_ratio:
+            return rate_tokens_per_s * self._terms.reduce_by_ratio
+        if cpu_ratio < self._terms.raise_below_ratio:
+            return rate_tokens_per_s * self._terms.raise_by_ratio
+        return rate_tokens_per_s
+
+
+class Damped:
+    """The rule that cannot oscillate: steps in proportion, inside what is known to be too low and too high."""
+
+    def __init__(self, terms: Calibrate) -> None:
+        """Know of no rate yet that it is too low or too high."""
+        self._terms = terms
+        self._low_tokens_per_s = 0.0
+        self._high_tokens_per_s = math.inf
+
+    def rate_after(self, rate_tokens_per_s: float, cpu_ratio: float) -> float:
+        """The rate that follows one at which the CPU was as given; the same where it is kept."""
+        if self._terms.cpu_ratio_low <= cpu_ratio <= self._terms.cpu_ratio_high:
+            return rate_tokens_per_s
+        if cpu_ratio < self._terms.cpu_ratio_low:
+            self._low_tokens_per_s = rate_tokens_per_s
+        else:
+            self._high_tokens_per_s = rate_tokens_per_s
+        low, high = self._low_tokens_per_s, self._high_tokens_per_s
+        if high <= low * (1 + BRACKET_RATIO_MIN):
+            return rate_tokens_per_s
+        turned = rate_tokens_per_s * self._factor(cpu_ratio)
+        leaves = not low * (1 + STEP_RATIO_MIN) <= turned <= high / (1 + STEP_RATIO_MIN)
+        # As long as one side is open, a step away from the other cannot leave.
+        return math.sqrt(low * high) if leaves and low > 0 and high < math.inf else turned
+
+    def _factor(self, cpu_ratio: float) -> float:
+        """The step towards the middle of the band: in proportion, but neither too large nor next to nothing."""
+        terms = self._terms
+        target_ratio = (terms.cpu_ratio_low + terms.cpu_ratio_high) / 2
+        wanted = target_ratio / cpu_ratio if cpu_ratio > 0 else math.inf
+        if cpu_ratio < terms.cpu_ratio_low:
+            return min(max(wanted, 1 + STEP_RATIO_MIN), terms.raise_by_ratio)
+        return max(min(wanted, 1 - STEP_RATIO_MIN), terms.reduce_by_ratio)
+
+
+RULES: dict[str, type[AsWritten | Damped]] = {"as_written": AsWritten, "damped": Damped}
+
+
+# The course.
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is seen of the container and the limit at one moment; the tallies are from the run's beginning."""
+
+    sample: Sample
+    at_s: float
+    wait_s_sum: float
+    granted_tokens: float
+
+
+class Calibration:
+    """One calibration under way; final once it has an `outcome`."""
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        story: Story,
+        machine: Machine,
+        limiter: Limiter,
+        note: Callable[[str], object],
+    ) -> None:
+        """Be ready to begin; `note` is told in words what each window came to."""
+        assert story.calibrate is not None, "nothing is to be calibrated"
+        self.outcome: Verdict | None = None
+        self.rounds: list[Round] = []
+        self._terms = story.calibrate
+        self._env = env
+        self._machine = machine
+        self._limiter = limiter
+        self._note = note
+        self._rule = RULES[self._terms.rule](self._terms)
+        self._cpus_limit, self._memory_bytes_limit = limits_of(story, self._terms.container)
+        self._takers_count = _takers_count(story, self._terms.rate_limit)
+        self._buckets_count = self._takers_count if _is_per_agent(story.rate_limits, self._terms.rate_limit) else 1
+        # Rates that were left, and which way.
+        self._left: list[tuple[float, Action]] = []
+        # What the windows since the last turn said, and how many in a row.
+        self._said: Verdict | None = None
+        self._said_count = 0
+        self._void_count = 0
+        # Whether the container ended since the window began, and whether for lack of memory.
+        self._has_ended = False
+        self._is_oom = False
+
+    @property
+    def rate_tokens_per_s(self) -> float:
+        """The rate in force now."""
+        rate = self._limiter.rate_tokens_per_s
+        assert rate is not None, "only a bucket's rate can be turned"
+        return rate
+
+    def course(self) -> Course:
+        """What the calibration came to."""
+        outcome: Verdict = self.outcome or "out_of_rounds"
+        return Course(outcome, self.rate_tokens_per_s, self._terms.rule, self._void_count, tuple(self.rounds))
+
+    def hear(self, notice: Notice) -> None:
+        """Take in what the machine says unasked: counters of a container that ended do not span the window."""
+        if isinstance(notice, Died) and notice.container == self._terms.container:
+            self._has_ended = True
+            self._is_oom = self._is_oom or notice.cause == "oom"
+
+    def run(self, begin_s: float) -> Generator[simpy.Event, Any, None]:
+        """Try rate after rate until the outcome is final; windows follow one another from `begin_s` on."""
+        void_in_a_row_count = 0
+        for index in range(1, self._terms.rounds_count_max + 1):
+            found = yield from self._window(index, begin_s)
+            void_in_a_row_count = 0 if found else void_in_a_row_count + 1
+            if found:
+                self._judge(index, *found)
+            else:
+                self._pass_over(index)
+            if self.outcome is not None or void_in_a_row_count >= VOID_COUNT_MAX:
+                break
+        self.outcome = self.outcome or "out_of_rounds"
+        self._note(f"{self.outcome} at {self.rate_tokens_per_s:.6g} tokens/s")
+
+    def _window(self, index: int, begin_s: float) -> Generator[simpy.Event, Any, tuple[_Look, _Look] | None]:
+        """Look at both ends of the judged part of a window; None where that does not tell what lies between."""
+        self._has_ended = self._is_oom = False
+        end_s = begin_s + index * self._terms.window_s
+        judged_s = self._terms.window_s - self._terms.settle_s
+        yield self._env.timeout(max(0.0, end_s - judged_s - self._env.now))
+        first = yield from self._look()
+        yield self._env.timeout(max(0.0, end_s - self._env.now))
+        last = yield from self._look()
+        if first is None or last is None or self._has_ended:
+            return None
+        span_s = last.sample.at_s - first.sample.at_s
+        # Less CPU than before is another life, of which nobody told.
+        is_whole = span_s >= JUDGED_RATIO_MIN * judged_s and last.sample.cpu_s >= first.sample.cpu_s
+        return (first, last) if is_whole else None
+
+    def _look(self) -> Generator[simpy.Event, Any, _Look | None]:
+        answer = self._machine.sample(self._terms.container)
+        yield self._env.any_of([answer, self._env.timeout(SAMPLE_S_MAX)])
+        # Not by `triggered`: an answer may have its value long before it is due.
+        if not answer.processed or not isinstance(answer.value, Sample):
+            return None
+        limiter = self._limiter
+        return _Look(answer.value, self._env.now, limiter.bucket_wait_s_sum, limiter.tally.granted_tokens)
+
+    def _pass_over(self, index: int) -> None:
+        """Leave a window unjudged; but a container that ended for lack of memory says enough."""
+        self._void_count += 1
+        if self._is_oom:
+            self.outcome = "over_limit"
+        why = "it ended" if self._has_ended else "it could not be read"
+        self._note(f"window {index} is not judged: {why}")
+
+    def _judge(self, index: int, first: _Look, last: _Look) -> None:
+        rate = self.rate_tokens_per_s
+        cpu_s = last.sample.cpu_s - first.sample.cpu_s
+        cpu_ratio = cpu_s / ((last.sample.at_s - first.sample.at_s) * self._cpus_limit)
+        wanted = self._rule.rate_after(rate, cpu_ratio)
+        action: Action = "keep" if wanted == rate else "raise" if wanted > rate else "reduce"
+        found = Round(
+            index=index,
+            began_s=first.sample.at_s,
+            ended_s=last.sample.at_s,
+            rate_tokens_per_s=rate,
+            cpu_ratio=cpu_ratio,
+            memory_ratio=_memory_bytes_max(first.sample, last.sample) / self._memory_bytes_limit,
+            throttled_period_ratio=_throttled_ratio(first.sample, last.sample),
+            waited_ratio=(last.wait_s_sum - first.wait_s_sum) / (self._takers_count * (last.at_s - first.at_s)),
+            oom_kills_count=last.sample.oom_kills_count - first.sample.oom_kills_count,
+            action=action,
+        )
+        self.rounds.append(found)
+        self.outcome = self._verdict(found, wanted, is_stock_spent=self._is_stock_spent(first, last))
+        if self.outcome is None and action != "keep" and index < self._terms.rounds_count_max:
+            self._left.append((rate, action))
+            self._limiter.turn(wanted)
+        self._note(f"round {index}: {rate:.6g} tokens/s, CPU {100 * cpu_ratio:.1f} % of its limit: {action}")
+
+    def _verdict(self, found: Round, wanted: float, *, is_stock_spent: bool) -> Verdict | None:
+        """The outcome, where this round makes it final."""
+        if found.memory_ratio > self._terms.memory_ratio_max or found.oom_kills_count:
+            return "over_limit"
+        if found.action == "keep":
+            return self._confirmed(found)
+        self._said, self._said_count = None, 0
+        if found.action == "raise" and found.waited_ratio < WAITED_RATIO_MIN and not is_stock_spent:
+            return "not_rate_bound"
+        return "oscillating" if self._comes_back(wanted, found.action) else None
+
+    def _confirmed(self, found: Round) -> Verdict | None:
+        """What a kept rate means, once enough windows in a row have said it."""
+        is_inside = self._terms.cpu_ratio_low <= found.cpu_ratio <= self._terms.cpu_ratio_high
+        said: Verdict = "converged" if is_inside else "settled_outside_band"
+        self._said_count = self._said_count + 1 if said == self._said else 1
+        self._said = said
+        return said if self._said_count >= self._terms.confirm_count else None
+
+    def _comes_back(self, wanted: float, action: Action) -> bool:
+        """Whether a rate was tried before and left the other way."""
+        return any(abs(wanted / rate - 1) <= SAME_RATE_RATIO and way != action for rate, way in self._left)
+
+    def _is_stock_spent(self, first: _Look, last: _Look) -> bool:
+        """Whether more was spent than dripped in: then nobody waits only until the buckets are empty."""
+        dripped_tokens = self.rate_tokens_per_s * (last.at_s - first.at_s) * self._buckets_count
+        return last.granted_tokens - first.granted_tokens > dripped_tokens
+
+
+def _takers_count(story: Story, rate_limit: str) -> int:
+    """How many agents take from a rate limit."""
+    return sum(
+        group.count
+        for group in story.agents
+        if any(isinstance(stage, Take) and stage.rate_limit == rate_limit for stage in group.stages)
+    )
+
+
+def _is_per_agent(limits: tuple[RateLimit, ...], name: str) -> bool:
+    return next(limit.scope for limit in limits if limit.name == name) == "agent"
+
+
+def _memory_bytes_max(first: Sample, last: Sample) -> int:
+    """The most memory that was in use: a peak counts where it rose, since an older one may be from before."""
+    peak = last.memory_peak_bytes if last.memory_peak_bytes > first.memory_peak_bytes else 0
+    return max(first.memory_bytes, last.memory_bytes, peak)
+
+
+def _throttled_ratio(first: Sample, last: Sample) -> float:
+    periods_count = last.periods_count - first.periods_count
+    throttled_count = last.throttled_periods_count - first.throttled_periods_count
+    return throttled_count / periods_count if periods_count else 0.0
