@@ -21,6 +21,7 @@ PAGES = [
     st.Page("views/runs.py", title="Runs", default=True),
     st.Page("views/one_run.py", title="One run", url_path="run"),
     st.Page("views/model_against_reality.py", title="Model against reality", url_path="validation"),
+    st.Page("views/agreement.py", title="Agreement", url_path="agreement"),
     st.Page("views/story_shelf.py", title="Stories", url_path="stories"),
 ]
 

@@ -1,4 +1,4 @@
-"""A sheet of panels: one small plot per quantity under a shared time axis, with the look all figures have.
+"""Panels: small plots in rows, on a sheet under a shared time axis or each by itself, with the look all figures have.
 
 Plotly is told nothing about fonts or page colours here: the web page and the report each add their own.
 """
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dashboard.series import Curve
 
 GAP_PX = 58
+# Panels that share no axis have titles on each of theirs.
+GAP_APART_PX = 92
 MARGIN_TOP_PX = 64
 MARGIN_BARE_PX = 30
 MARGIN_BOTTOM_PX = 52
@@ -50,29 +52,52 @@ class Spot:
 
 def sheet(panels: Sequence[Panel], columns: int, span_s: float) -> tuple[go.Figure, list[Spot]]:
     """An empty sheet for these panels, filled row by row, and the place of each; `span_s` chooses the time unit."""
-    rows = -(-len(panels) // columns)
-    heights = [max(panel.height_px for panel in panels[row * columns : (row + 1) * columns]) for row in range(rows)]
-    plots_height = sum(heights) + GAP_PX * (rows - 1)
     divisor, unit = wording.second_unit(max(span_s, 1.0))
-    figure = make_subplots(
-        rows=rows,
-        cols=columns,
-        shared_xaxes="all",
-        row_heights=heights,
-        vertical_spacing=GAP_PX / plots_height,
-        horizontal_spacing=0.09,
-        subplot_titles=[panel.title for panel in panels],
-    )
-    _left_align_titles(figure)
-    _style(figure, MARGIN_TOP_PX + MARGIN_BOTTOM_PX + plots_height)
+    figure = _subplots(panels, columns, GAP_PX, shared_xaxes="all")
     figure.update_yaxes(rangemode="nonnegative", autorangeoptions={"include": [0]}, nticks=5)
-    spots = [Spot(index // columns + 1, index % columns + 1, divisor) for index in range(len(panels))]
+    spots = _spots(len(panels), columns, divisor)
     for panel, spot in zip(panels, spots, strict=True):
         figure.update_yaxes(title_text=panel.axis, row=spot.row, col=spot.column)
-        last = spot.row == rows or (spot.row - 1) * columns + spot.column + columns > len(panels)
+        last = (spot.row - 1) * columns + spot.column + columns > len(panels)
         if last:
             figure.update_xaxes(title_text=f"run time, {unit}", showticklabels=True, row=spot.row, col=spot.column)
     return figure, spots
+
+
+def grid(panels: Sequence[Panel], columns: int) -> tuple[go.Figure, list[Spot]]:
+    """An empty figure of panels that share no axis, filled row by row, and the place of each."""
+    figure = _subplots(panels, columns, GAP_APART_PX, shared_xaxes=False)
+    spots = _spots(len(panels), columns, 1.0)
+    for panel, spot in zip(panels, spots, strict=True):
+        figure.update_yaxes(title_text=panel.axis, row=spot.row, col=spot.column)
+    return figure, spots
+
+
+def _subplots(panels: Sequence[Panel], columns: int, gap_px: int, *, shared_xaxes: str | bool) -> go.Figure:
+    """An empty figure with a plot of its own height for each panel, and the common look."""
+    rows = -(-len(panels) // columns)
+    heights = [max(panel.height_px for panel in panels[row * columns : (row + 1) * columns]) for row in range(rows)]
+    plots_height = sum(heights) + gap_px * (rows - 1)
+    figure = make_subplots(
+        rows=rows,
+        cols=columns,
+        shared_xaxes=shared_xaxes,
+        row_heights=heights,
+        vertical_spacing=gap_px / plots_height,
+        horizontal_spacing=0.09,
+        subplot_titles=[panel.title for panel in panels],
+        specs=[
+            [{} if row * columns + column < len(panels) else None for column in range(columns)] for row in range(rows)
+        ],
+    )
+    _left_align_titles(figure)
+    _style(figure, MARGIN_TOP_PX + MARGIN_BOTTOM_PX + plots_height)
+    return figure
+
+
+def _spots(count: int, columns: int, axis_unit_s: float) -> list[Spot]:
+    """The places of so many panels, row by row."""
+    return [Spot(index // columns + 1, index % columns + 1, axis_unit_s) for index in range(count)]
 
 
 def without_legend(figure: go.Figure) -> None:
@@ -129,7 +154,7 @@ def add_line(figure: go.Figure, spot: Spot, curve: Curve, *, name: str, colour: 
             fill="tozeroy" if filled else None,
             fillcolor=palette.faint(colour, 0.16) if filled else None,
             legendgroup=name,
-            showlegend=_is_new(figure, name),
+            showlegend=is_new(figure, name),
             hovertemplate="%{y:.4g}",
         ),
         row=spot.row,
@@ -148,7 +173,7 @@ def add_dots(figure: go.Figure, spot: Spot, curve: Curve, *, name: str, colour: 
             mode="markers",
             marker={"color": colour, "size": 4, "opacity": 0.75},
             legendgroup=name,
-            showlegend=_is_new(figure, name),
+            showlegend=is_new(figure, name),
             hovertemplate="%{y:.4g}",
         ),
         row=spot.row,
@@ -171,7 +196,7 @@ def add_band(figure: go.Figure, spot: Spot, low: Curve, high: Curve, *, name: st
             fillcolor=palette.faint(colour, 0.27),
             legendrank=BAND_RANK,
             legendgroup=name,
-            showlegend=_is_new(figure, name),
+            showlegend=is_new(figure, name),
             hoverinfo="skip",
         ),
         row=spot.row,
@@ -203,6 +228,6 @@ def add_limit(figure: go.Figure, spot: Spot, value: float, words: str) -> None:
     )
 
 
-def _is_new(figure: go.Figure, name: str) -> bool:
+def is_new(figure: go.Figure, name: str) -> bool:
     """Whether no trace of this name is in the figure yet."""
     return all(trace.name != name for trace in figure.data)

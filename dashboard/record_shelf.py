@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from sim import places
+from sim.standing import current, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +25,10 @@ SHELVED_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Shelved:
-    """A record or a validation as a list shows it; `facts` holds the small JSON files by their stem."""
+    """A record or a validation as a list shows it; `facts` holds the small JSON files by their stem.
+
+    The provenance of a validation is that of its first run.
+    """
 
     id: str
     path: Path
@@ -52,6 +56,13 @@ def validations() -> list[Shelved]:
 def find(wanted: str | None, among: Sequence[Shelved]) -> Shelved | None:
     """The record of that id among those listed; None for any other text, whatever it is."""
     return next((found for found in among if found.id == wanted), None)
+
+
+def current_validations(found: Sequence[Shelved]) -> list[Shelved]:
+    """What holds of each story, by name: its newest comparable validation, else its newest. Give the newest first."""
+    by_id = {validation.id: validation for validation in found}
+    told = (standing(validation.facts["comparison"], record=validation.id) for validation in found)
+    return [by_id[one.record] for one in current(told) if one.record]
 
 
 def bands_of(validation: Shelved) -> dict[str, Any]:
@@ -147,10 +158,17 @@ def _validation(name: str, folder: Path) -> Shelved | None:
     comparison = _json(folder / "comparison.json")
     if not comparison:
         return None
-    started = [str(_json(inner / "provenance.json").get("started_at", "")) for inner in _folders(folder)]
+    runs_told = (_json(inner / "provenance.json") for inner in _folders(folder))
+    started = [told for told in runs_told if told.get("started_at")]
+    first = min(started, key=_moment_started, default={})
     story = str(comparison.get("scenario", folder.name))
-    first = min(filter(None, started), default="")
-    return Shelved(name, folder, "validation", story, first, {"comparison": comparison})
+    facts = {"comparison": comparison, "provenance": first}
+    return Shelved(name, folder, "validation", story, _moment_started(first), facts)
+
+
+def _moment_started(provenance: Mapping[str, Any]) -> str:
+    """When a run began; empty where that was not recorded."""
+    return str(provenance.get("started_at", ""))
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -6,11 +6,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from dashboard import wording
+from sim.standing import standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from dashboard.record_shelf import Shelved
+    from sim.standing import Standing
 
 Row = dict[str, Any]
 
@@ -45,6 +47,29 @@ def _validation_row(validation: Shelved, comparison: Mapping[str, Any]) -> Row:
         "Error, 90th percentile": _in_percent(comparison.get("p90_error_ratio")),
         "Equivalent": _in_percent(comparison.get("equivalent_ratio")),
         "Runs": f"{comparison.get('live_count', 0)} real, {comparison.get('simulated_count', 0)} simulated",
+        "Kept in": validation.id,
+    }
+
+
+def standing_rows(validations: Iterable[Shelved]) -> list[Row]:
+    """A row per story: how far the model is off it, what two real runs differ by, and what was judged by whom."""
+    return [_standing_row(validation, standing(validation.facts["comparison"])) for validation in validations]
+
+
+def _standing_row(validation: Shelved, told: Standing) -> Row:
+    """The row of one story."""
+    provenance = validation.facts["provenance"]
+    return {
+        "Story": validation.story,
+        "Verdict": wording.verdict_words(told.verdict),
+        "Median error": _in_percent(told.median_error_ratio),
+        "Error, 90th percentile": _in_percent(told.p90_error_ratio),
+        "Equivalent": f"{told.equivalent_count} of {told.physics_count}",
+        "Different": told.different_count,
+        "Noise": _in_percent(told.noise_ratio),
+        "When (UTC)": wording.moment(validation.started_at),
+        "Commit": wording.commit_words(provenance.get("commit")),
+        "Machine": _machine_words(provenance.get("host") or {}),
         "Kept in": validation.id,
     }
 

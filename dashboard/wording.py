@@ -216,6 +216,12 @@ def event_words(what: str) -> str:
     return EVENT_WORDS.get(what, what.replace("_", " "))
 
 
+def commit_words(commit: object) -> str:
+    """The commit something was made with, short: e5823a2c, with a word where files differed from it."""
+    name, _, dirty = str(commit or "").partition("-")
+    return f"{name[:8]} with changes" if dirty else name[:8] or NONE
+
+
 def moment(text: str | None) -> datetime | None:
     """An ISO 8601 moment as a datetime with a time zone (UTC where none is given); None where it cannot be read."""
     try:

@@ -1,4 +1,4 @@
-"""Commands of the simulated layer: check, run, validate, compare, library.
+"""Commands of the simulated layer: check, run, validate, compare, agreement, library.
 
 A command parses and prints; the work is one call that tests make too. `--json` prints one object on stdout, everything
 else a person might want to know while it runs goes to stderr. What can go wrong is raised and told by `tonnage.py`.
@@ -19,6 +19,8 @@ from sim.errors import RequestError
 if TYPE_CHECKING:
     from scenarios import Story
     from sim.compare import Comparison
+    from sim.physics.host_profile import HostProfile
+    from sim.validation_series import Series
     from sim.worlds import Terms, World, Worlds
 
 SET_HELP = "Change one value of the scenario: dotted path, equals sign, value. May be given several times."
@@ -73,18 +75,39 @@ def register(app: typer.Typer, worlds: Worlds) -> None:
 
     @app.command()
     def validate(  # One parameter per flag.
-        scenario: ScenarioArgument,
+        scenario: Annotated[
+            str | None, typer.Argument(help="A scenario file, or the name of a library story; not with --all.")
+        ] = None,
+        every_story: Annotated[
+            bool, typer.Option("--all", help="Every library story that a real engine can run, one after another.")
+        ] = False,
         repeats: Annotated[int, typer.Option(min=1, max=100, help="Real runs.")] = 3,
         replications: Annotated[int, typer.Option(min=2, max=1000, help="Simulated runs.")] = 20,
+        skip_done: Annotated[
+            bool, typer.Option("--skip-done", help="With --all: leave out what this commit did on this host before.")
+        ] = False,
         seed: SeedOption = None,
         sets: SetOption = None,
         allow: AllowOption = "",
         private_engine: PrivateEngineOption = False,
         as_json: JsonOption = False,
     ) -> None:
-        """Run a story in both worlds and say how far the model is off."""
-        world = worlds["docker"](_terms(allow, private_engine=private_engine))
-        _validate(_load(scenario, seed, sets), world, repeats, replications, as_json=as_json)
+        """Run a story in both worlds and say how far the model is off; with --all, every story of the library."""
+        named = _validated_story(scenario, every_story=every_story, skip_done=skip_done)
+        terms = _terms(allow, private_engine=private_engine)
+        if named is not None:
+            world = worlds["docker"](terms)
+            _validate(_load(named, seed, sets), world, repeats, replications, as_json=as_json)
+            return
+        from sim.places import home
+        from sim.validation_series import Orders, Series
+
+        for text in sets or []:
+            # What is no pair is no story's fault: it is told before the first one begins.
+            _pair(text)
+        orders = Orders(repeats, replications, home(), _profile(), terms, skip_done)
+        series = Series(_library_names(), lambda name: _load(name, seed, sets), worlds["docker"], orders)
+        _validate_all(series, as_json=as_json)
 
     @app.command()
     def compare(
@@ -94,6 +117,19 @@ def register(app: typer.Typer, worlds: Worlds) -> None:
     ) -> None:
         """Compare two records, whatever world they come from."""
         _compare(first, second, as_json=as_json)
+
+    @app.command()
+    def agreement(
+        validations: Annotated[
+            list[Path] | None,
+            typer.Argument(metavar="[DIR]...", help="Validations; by default the newest of each story."),
+        ] = None,
+        remarks: Annotated[
+            Path | None, typer.Option(help="A Markdown file to put below the table of all stories.")
+        ] = None,
+    ) -> None:
+        """Print how far model and reality agree, as a page of Markdown made from validations."""
+        _agreement(validations or [], remarks)
 
     @app.command()
     def library(as_json: JsonOption = False) -> None:
@@ -202,17 +238,64 @@ def _run(story: Story, world: World, directory: Path, *, shrunk: bool, as_json: 
         raise typer.Exit(1)
 
 
+def _validated_story(scenario: str | None, *, every_story: bool, skip_done: bool) -> str | None:
+    """The one story that is to be validated, None for all; RequestError where it is not clear which."""
+    if scenario is not None and every_story:
+        raise RequestError(f"validate {scenario} --all asks for one story and for all; leave one of the two out")
+    if scenario is None and not every_story:
+        raise RequestError("validate names no story; name one (`tonnage library` lists them), or say --all")
+    if skip_done and not every_story:
+        raise RequestError(f"--skip-done goes with --all; without it, {scenario} is validated whatever was done before")
+    return scenario
+
+
 def _validate(story: Story, world: World, repeats: int, replications: int, *, as_json: bool) -> None:
-    from sim.physics.host_profile import load_profile
-    from sim.places import fresh, home, host_profile, validations
+    from sim.places import fresh, home, validations
     from sim.validation import Plan, validate
 
     directory = fresh(validations(), story.name)
+    plan = Plan(story, repeats, replications, directory, home(), _profile())
+    show_comparison(validate(plan, world, say), directory, as_json=as_json)
+
+
+def _profile() -> HostProfile:
+    """This host's measured profile, or the reference profile, which is said."""
+    from sim.physics.host_profile import load_profile
+    from sim.places import host_profile
+
     profile = load_profile(host_profile())
     if not host_profile().exists():
         say(f"no profile of this host yet (`tonnage measure-host`); using the reference profile {profile.name}")
-    plan = Plan(story, repeats, replications, directory, home(), profile)
-    show_comparison(validate(plan, world, say), directory, as_json=as_json)
+    return profile
+
+
+def _library_names() -> list[str]:
+    from scenarios.load import library_names
+
+    return library_names()
+
+
+def _validate_all(series: Series, *, as_json: bool) -> None:
+    """Run a series and print its table, however far it came; exit code 1 unless all stories agree."""
+    from sim.standing import AGREES, together
+
+    try:
+        series.run(say)
+    except KeyboardInterrupt:
+        _show_series(series, as_json=as_json)
+        raise
+    _show_series(series, as_json=as_json)
+    if together(series.standings).verdict != AGREES:
+        raise typer.Exit(1)
+
+
+def _show_series(series: Series, *, as_json: bool) -> None:
+    from sim.validation_series import series_json, series_text
+
+    if as_json:
+        show_json(series_json(series))
+    else:
+        show(series_text(series))
 
 
 def show_comparison(comparison: Comparison, directory: Path | None, *, as_json: bool) -> None:
@@ -234,6 +317,16 @@ def _compare(first: Path, second: Path, *, as_json: bool) -> None:
     from sim.recorded import compare_recorded
 
     show_comparison(compare_recorded(first, second, home()), None, as_json=as_json)
+
+
+def _agreement(validations: list[Path], remarks: Path | None) -> None:
+    from sim.agreement_page import newest_validations, page, read_remarks
+    from sim.places import validations as kept
+
+    chosen = validations or newest_validations(kept())
+    if not chosen:
+        raise RequestError(f"{kept()} holds no validation yet; `tonnage validate --all` makes one of each story")
+    show(page(chosen, "" if remarks is None else read_remarks(remarks)))
 
 
 def _library(*, as_json: bool) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PHYSICS = ROOT / "docs" / "physics.md"
-DOCUMENTS = (README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = (README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
 SOURCES = ("scenarios", "sim", "live", "dashboard")
 # A scenario of the reader's own is one that is read at a glance.
 OWN_LINES_MAX = 12

@@ -1,8 +1,8 @@
-"""The choice of one thing out of a list, kept in the page's address so that it can be shared and reloaded."""
+"""The choice of one thing out of a list, kept in the page's address to be shared and reloaded, or out of a table."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dashboard.record_shelf import Shelved
+    from dashboard.tables import Row
 
 
 def choose(label: str, parameter: str, ids: Sequence[str], words: Callable[[str], str] = str) -> str:
@@ -37,3 +38,17 @@ def shelved_words(shelved: Shelved) -> str:
     """A record or a validation in one line: story, world, when, and where it is kept."""
     world = f" · {wording.world_words(shelved.world)}" if shelved.kind == "run" else ""
     return f"{shelved.story}{world} · {wording.moment_words(shelved.started_at)} · {shelved.id}"
+
+
+def choose_row(key: str, rows: list[Row], columns: dict[str, Any]) -> int | None:
+    """A table whose rows can be chosen; the number of the chosen one."""
+    state = st.dataframe(
+        rows, hide_index=True, column_config=columns, on_select="rerun", selection_mode="single-row", key=key
+    )
+    chosen = state["selection"]["rows"]
+    return int(chosen[0]) if chosen else None
+
+
+def date_column() -> Any:  # noqa: ANN401  (Streamlit's own type is private)
+    """A column of dates as people read them."""
+    return st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from dashboard import jobs, record_shelf, stories, tables, wording
 from dashboard.job_request import KIND_WORDS, JobRequest, is_live_allowed
 from dashboard.views import job_cards
+from dashboard.views.choosing import choose_row, date_column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,14 +77,14 @@ def _show_validations(validations: Sequence[Shelved]) -> None:
         return
     columns = {
         "Verdict": st.column_config.TextColumn(width="medium"),
-        "When (UTC)": _date_column(),
+        "When (UTC)": date_column(),
         "Median error": st.column_config.NumberColumn(
             format=PERCENT, help="Half of the physics metrics are off by less."
         ),
         "Error, 90th percentile": st.column_config.NumberColumn(format=PERCENT, help="Nine in ten are off by less."),
         "Equivalent": st.column_config.NumberColumn(format="%.0f %%", help="Share of the physics metrics."),
     }
-    chosen = _table("validations", tables.validation_rows(validations), columns)
+    chosen = choose_row("validations", tables.validation_rows(validations), columns)
     if chosen is not None:
         st.switch_page("views/model_against_reality.py", query_params={"validation": validations[chosen].id})
 
@@ -94,28 +95,14 @@ def _show_runs(runs: Sequence[Shelved]) -> None:
         st.info("No run yet. Choose a story above and press Start.", icon=":material/info:")
         return
     columns = {
-        "When (UTC)": _date_column(),
+        "When (UTC)": date_column(),
         "Comparable": st.column_config.TextColumn(
             help="Whether harness lag, other load and CPU steal stayed in bounds."
         ),
     }
-    chosen = _table("runs", tables.run_rows(runs), columns)
+    chosen = choose_row("runs", tables.run_rows(runs), columns)
     if chosen is not None:
         st.switch_page("views/one_run.py", query_params={"run": runs[chosen].id})
-
-
-def _date_column() -> Any:  # noqa: ANN401  (Streamlit's own type is private)
-    """A column of dates as people read them."""
-    return st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm")
-
-
-def _table(key: str, rows: list[tables.Row], columns: dict[str, Any]) -> int | None:
-    """A table whose rows can be chosen; the number of the chosen one."""
-    state = st.dataframe(
-        rows, hide_index=True, column_config=columns, on_select="rerun", selection_mode="single-row", key=key
-    )
-    chosen = state["selection"]["rows"]
-    return int(chosen[0]) if chosen else None
 
 
 if __name__ == "__main__":

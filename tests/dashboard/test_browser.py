@@ -47,6 +47,11 @@ VISITS = {
         ["with reality on cpu-quota-bursts.", "Median error", "Standing still", "simulated less real", "Download"],
         2,
     ),
+    "agreement": (
+        "/agreement?story=cpu-quota-bursts",
+        ["Stories that agree", "Real against simulated", "Memory and disk", "margin of tails", "at most 10 %"],
+        2,
+    ),
     "stories": ("/stories?story=agent-ecology", ["What if", "Five LLM agents", "tokens per second"], 0),
 }
 
@@ -162,9 +167,10 @@ def test_every_page_shows_what_it_promises(
     page.context.close()
 
 
-def test_no_label_of_a_figure_is_cut_off(server: str, page: Page) -> None:
+@pytest.mark.parametrize("name", ["validation", "agreement"])
+def test_no_label_of_a_figure_is_cut_off(name: str, server: str, page: Page) -> None:
     """Every text in a figure lies inside of it."""
-    page.goto(server + VISITS["validation"][0])
+    page.goto(server + VISITS[name][0])
     settle(page)
     expect(page.locator(".js-plotly-plot .main-svg:first-child")).to_have_count(2)
     page.wait_for_timeout(500)

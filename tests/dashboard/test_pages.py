@@ -13,13 +13,17 @@ from dashboard import jobs
 from dashboard.commands import APP
 from dashboard.job_request import ALLOW_LIVE, JobRequest
 from sim import places
+from tests.sim.made_validation import compared, keep
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 RUN = "runs/20261101-100000-cpu-quota-bursts"
 VALIDATION = "validations/20261101-110000-cpu-quota-bursts"
-PAGES = ("views/runs.py", "views/one_run.py", "views/model_against_reality.py", "views/story_shelf.py")
+PAGES = (
+    *("views/runs.py", "views/one_run.py", "views/model_against_reality.py", "views/agreement.py"),
+    "views/story_shelf.py",
+)
 
 # Streamlit runs a page in a thread of its own and loads much on first use.
 PATIENCE_S = 15
@@ -167,6 +171,36 @@ def test_a_validation_shows_its_verdict_first(shelf: Path) -> None:
     assert all(tile.delta[0] in "✓✗" for tile in app.metric)
     assert {"Real", "Simulated", "Error", "Noise", "Verdict"} <= set(errors.columns)
     assert "✓ caught" in set(app.table[0].value["Caught"])
+
+
+def test_the_page_of_agreement_has_every_story_and_all_together(shelf: Path) -> None:
+    """How many agree, a row per story with its newest validation, and the errors of the story that is chosen."""
+    app = opened("views/agreement.py", story="cpu-quota-bursts")
+    stories = app.dataframe[0].value
+    verdicts = list(stories["Verdict"])
+
+    assert ["agent-ecology", "cpu-quota-bursts"] == list(stories["Story"])
+    assert f"{verdicts.count('✓ agrees')} of 2" == app.metric[0].value
+    assert ["Stories that agree", "Median error", "Error, 90th percentile", "Equivalent metrics"] == [
+        tile.label for tile in app.metric
+    ]
+    assert "cpu-quota-bursts" == app.selectbox[0].value
+    assert 2 == len(app.get("plotly_chart"))
+
+
+def test_without_comparable_runs_nothing_is_drawn(home: Path, bare: Path) -> None:
+    """Disturbed validations are rows with a verdict, and no points."""
+    keep(home / "validations" / "20261101-100000-burst", compared("burst", comparable=False))
+    app = opened("views/agreement.py")
+
+    assert "0 of 1" == app.metric[0].value
+    assert "nothing to draw" in words(app)
+    assert 1 == len(app.get("plotly_chart"))
+
+
+def test_before_the_first_validation_the_command_is_told(bare: Path) -> None:
+    """The page says how to validate all stories at once."""
+    assert "`tonnage validate --all`" in words(opened("views/agreement.py"))
 
 
 def test_a_story_shows_its_text_and_its_knobs(bare: Path) -> None:

@@ -10,12 +10,20 @@ import pytest
 
 from dashboard import record_shelf
 from sim import places
+from tests.sim.made_validation import compared, keep
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 RUN = "20261101-100000-cpu-quota-bursts"
 VALIDATION = "validations/20261101-110000-cpu-quota-bursts"
+
+
+@pytest.fixture(name="bare_home")
+def _bare_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with nothing in it, and no records that ship."""
+    monkeypatch.setattr(places, "SHIPPED_RECORDS", home / "nowhere")
+    return home
 
 
 def test_runs_and_those_inside_validations_are_found(shelf: Path) -> None:
@@ -96,6 +104,29 @@ def test_the_tenth_run_follows_the_ninth(home: Path, recorded_home: Path) -> Non
 
     assert validation is not None
     assert ["live-1", "live-9", "live-10"] == [part.path.name for part in record_shelf.parts_of(validation)]
+
+
+def test_a_validation_knows_who_made_its_first_run(home: Path) -> None:
+    """Its date, its code and its machine are those of the run that began first."""
+    directory = keep(home / "validations" / "v", compared("burst"), started_at="2026-11-02T10:00:00+00:00")
+    first = {"started_at": "2026-11-01T10:00:00+00:00", "commit": "abc"}
+    (directory / "live-2" / "provenance.json").write_text(json.dumps(first), encoding="utf-8")
+    validation = record_shelf.open_validation(directory)
+
+    assert validation is not None
+    assert ("2026-11-01T10:00:00+00:00", first) == (validation.started_at, validation.facts["provenance"])
+
+
+def test_what_holds_of_a_story_is_its_newest_comparable_validation(bare_home: Path) -> None:
+    """A disturbed one does not hide an earlier one, and stories are in the order of their names."""
+    for day, story, comparable in ((1, "b", True), (2, "b", True), (3, "b", False), (1, "a", False)):
+        started_at = f"2026-11-0{day}T10:00:00+00:00"
+        place = bare_home / "validations" / f"{day}-{story}"
+        keep(place, compared(story, comparable=comparable), started_at=started_at)
+
+    assert ["validations/1-a", "validations/2-b"] == [
+        validation.id for validation in record_shelf.current_validations(record_shelf.validations())
+    ]
 
 
 def test_limits_come_from_the_story_that_was_run(shelf: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dashboard import record_shelf, tables
+from tests.sim.made_validation import STARTED_AT, compared, keep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +44,19 @@ def test_a_validation_is_a_row_with_its_errors_in_percent(shelf: Path) -> None:
     assert validation.facts["comparison"]["median_error_ratio"] * 100 == row["Median error"]
     assert row["Runs"] == "3 real, 3 simulated"
     assert row["Verdict"][0] in "✓✗"
+
+
+def test_a_story_stands_in_a_row_with_who_judged_it(home: Path) -> None:
+    """Counts beside their total, percentages as numbers, and the code and the machine behind the figures."""
+    keep(home / "validations" / "20261101-100000-burst", compared("burst", 10.2))
+    validation = next(one for one in record_shelf.validations() if one.story == "burst")
+    row = tables.standing_rows([validation])[0]
+
+    assert ["burst", "✓ agrees", "2 of 2", 0, "e5823a2c", "vm, 2 cores"] == [
+        row[column] for column in ("Story", "Verdict", "Equivalent", "Different", "Commit", "Machine")
+    ]
+    assert [1.0, 1.8] == [round(row[column], 6) for column in ("Median error", "Error, 90th percentile")]
+    assert row["When (UTC)"].isoformat() == STARTED_AT
 
 
 @pytest.mark.parametrize(

@@ -100,3 +100,12 @@ def test_a_verdict_has_a_sign_of_its_own(verdict: str) -> None:
 def test_a_difference_shows_its_direction() -> None:
     """More and less are told by a sign."""
     assert [wording.signed_percent(0.026), wording.signed_percent(-0.146)] == ["+2.6 %", "−14.6 %"]
+
+
+@pytest.mark.parametrize(
+    ("commit", "words"),
+    [("e5823a2c8622ae6e", "e5823a2c"), ("e5823a2c8622-dirty", "e5823a2c with changes"), ("", "–"), (None, "–")],
+)
+def test_a_commit_is_short_and_says_whether_files_differed(commit: str | None, words: str) -> None:
+    """Enough to find it by; code that differed from it is no commit's."""
+    assert words == wording.commit_words(commit)

@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from scenarios import library, load
+from scenarios.load import library_names
 from scenarios.scale import shrink
 from sim.commands import register, show_comparison
 from sim.compare import Comparison, compare
@@ -19,6 +20,7 @@ from sim.metrics import Metric
 from sim.record import Recorder
 from sim.run import Outcome
 from sim.worlds import Terms
+from tests.sim.made_validation import compared, keep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -277,3 +279,125 @@ def test_a_validation_is_asked_for_as_typed(
     assert world is real
     assert home / "validations" == plan.directory.parent
     assert capsys.readouterr().err.startswith("no profile of this host yet (`tonnage measure-host`)")
+
+
+# Validating all.
+
+
+@pytest.fixture(name="validated")
+def _validated(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
+    """The plans that were carried out; each story agrees, but `memory-oom`, and `slow-start` is interrupted."""
+    plans: list[Plan] = []
+
+    def validated(plan: Plan, world: World, say: Say) -> Comparison:
+        plans.append(plan)
+        if plan.story.name == "slow-start":
+            raise KeyboardInterrupt
+        return compared(plan.story.name, 13.0 if plan.story.name == "memory-oom" else 10.0)
+
+    monkeypatch.setattr("sim.validation_series.validate", validated)
+    return plans
+
+
+def shelved(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Let the library hold these stories alone."""
+    monkeypatch.setattr("sim.commands._library_names", lambda: list(names))
+
+
+@pytest.mark.parametrize(("story", "code"), [("cpu-weights", 0), ("memory-oom", 1)])
+def test_all_stories_agree_or_the_series_does_not(
+    story: str, code: int, validated: list[Plan], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One story that does not agree is enough for exit code 1; counts and seed are those typed."""
+    shelved(monkeypatch, "cpu-quota-bursts", story)
+    ended = typed("validate", "--all", "--repeats", "5", "--replications", "7", "--seed", "9")
+    last = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("all "))
+
+    assert code == ended
+    assert last.endswith(f"{2 - code} of 2 agree")
+    assert [("cpu-quota-bursts", 5, 7, 9), (story, 5, 7, 9)] == [
+        (plan.story.name, plan.repeats_count, plan.replications_count, plan.story.seed) for plan in validated
+    ]
+
+
+def test_all_stories_as_json(
+    validated: list[Plan], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One object on stdout, with a word on the story that needs an engine of its own."""
+    shelved(monkeypatch, "cpu-weights", "engine-stop")
+    typed("validate", "--all", "--json")
+    told = json.loads(capsys.readouterr().out)
+
+    assert ("validate_all", ["cpu-weights"], "agrees") == (told["kind"], told["scenario"], told["verdict"])
+    assert ["engine-stop"] == [one["scenario"] for one in told["left_out"]]
+
+
+def test_an_interrupted_series_prints_what_is_known(
+    validated: list[Plan], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C ends the series, and not before its table is there."""
+    shelved(monkeypatch, "cpu-weights", "slow-start", "sudden-leak")
+    ended = typed("validate", "--all")
+    lines = capsys.readouterr().out.splitlines()
+
+    assert 130 == ended
+    assert ["cpu-weights", "all"] == [line.split(" ")[0] for line in lines[1:3]]
+    assert "left out: sudden-leak (not reached)" == lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), r"^validate names no story; name one \(`tonnage library` lists them\), or say --all$"),
+        (("cpu-weights", "--all"), r"^validate cpu-weights --all asks for one story and for all"),
+        (("cpu-weights", "--skip-done"), r"^--skip-done goes with --all"),
+        (("--all", "--set", "duration"), r"write --set agents\.worker\.count=8$"),
+    ],
+    ids=lambda value: " ".join(value) or "nothing" if isinstance(value, tuple) else "",
+)
+def test_what_to_validate_must_be_clear(
+    arguments: tuple[str, ...], told: str, validated: list[Plan], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a story nor all, both, or what goes with all alone: one line, and nothing is run."""
+    with pytest.raises(RequestError, match=told):
+        typed("validate", *arguments)
+
+    assert ([], "") == (validated, capsys.readouterr().out)
+
+
+# The page of agreement.
+
+
+def test_the_page_is_made_of_the_validations_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the order given, with the remarks in a file of their own."""
+    kept = [str(keep(tmp_path / name, compared(name))) for name in ("b", "a")]
+    (tmp_path / "remarks.md").write_text("**Why.**\n", encoding="utf-8")
+    code = typed("agreement", *kept, "--remarks", str(tmp_path / "remarks.md"))
+    lines = capsys.readouterr().out.splitlines()
+
+    assert 0 == code
+    assert ["# How far model and reality agree", "**Why.**", "## b", "## a"] == [
+        line for line in lines if line.startswith(("#", "**Why"))
+    ]
+
+
+def test_without_a_name_the_page_is_made_of_the_newest(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever was validated here is on it; before the first validation the next step is told."""
+    with pytest.raises(RequestError, match=r"holds no validation yet; `tonnage validate --all`"):
+        typed("agreement")
+    keep(home / "validations" / "20261101-100000-burst", compared("burst"))
+    typed("agreement")
+
+    assert "## burst" in capsys.readouterr().out.splitlines()
+
+
+def test_the_library_is_what_a_series_is_made_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No story that ships is forgotten: each is validated or said to be left out."""
+    monkeypatch.setattr("sim.validation_series.validate", lambda plan, world, say: compared(plan.story.name))
+    typed("validate", "--all", "--json")
+    told = json.loads(capsys.readouterr().out)
+
+    assert library_names() == sorted(one["scenario"] for one in (*told["stories"], *told["left_out"]))
+    assert {"engine-crash", "engine-stop", "host-loss"} <= {one["scenario"] for one in told["left_out"]}
