@@ -324,12 +324,12 @@ def test_the_damped_rule_converges_where_the_written_one_does_not(name: str) -> 
 
 
 def step_cpu_s(story: Story) -> float:
-    """What a step costs in CPU: what it computes, and touching and giving back what it holds."""
+    """What a step costs in CPU: what it computes, touching and giving back what it holds, and what the harness adds."""
     [worker] = story.agents
     per_byte = PROFILE.touch_s_per_byte + PROFILE.release_s_per_byte
     computed = sum(law_mean(stage.cpu_s) for stage in worker.stages if isinstance(stage, told.Compute))
     held = sum(law_mean(stage.memory_bytes) for stage in worker.stages if isinstance(stage, told.Hold))
-    return computed + held * per_byte
+    return computed + held * per_byte + PROFILE.step_cpu_s + PROFILE.submit_cpu_s
 
 
 def test_the_document_s_calibration_stops_below_its_band() -> None:
@@ -340,21 +340,28 @@ def test_the_document_s_calibration_stops_below_its_band() -> None:
     assert isinstance(limit, told.TokenBucket)
     tokens_per_s = 5 * limit.rate_tokens_per_s
     # The bucket is full at the start: as much again as drips in a thirtieth of a window.
-    theory = [tokens_per_s / 100 * step_cpu_s(story) * factor for factor in (1 + 1 / 30, 1.25, 1.25)]
+    sampling = PROFILE.sample_cpu_s / story.sample_interval_s
+    theory = [tokens_per_s / 100 * step_cpu_s(story) * factor + sampling for factor in (1 + 1 / 30, 1.25, 1.25)]
 
     assert "settled_outside_band" == course(outcome)["outcome"]
     assert pytest.approx([1, 1.25, 1.25]) == [rate / limit.rate_tokens_per_s for rate in rates(outcome)]
     assert pytest.approx(theory, rel=SHARE_RATIO_MAX, abs=0.01) == shares(outcome)
+    # As far from the threshold as theory's own margin, so that another day raises the rate as well.
+    assert shares(outcome)[0] < 0.95 * 0.5
     assert 0.5 < shares(outcome)[-1] < 0.625
     assert ([], []) == (missed(outcome), broken(outcome))
 
 
 def test_the_full_size_course_is_five_rates_long() -> None:
-    """By the same theory and margins the full story raises four times, and stops between 50 and 62.5 % as well."""
+    """By the same theory and margins the full story raises four times, and stops between 50 and 62.5 % as well.
+
+    Raised once more, as the damped rule does, it is still below the band, so that this rule's last step is no accident.
+    """
     story = story_of("agent-ecology-calibration", "full")
     [limit] = story.rate_limits
     assert isinstance(limit, told.TokenBucket)
-    busy = [5 * limit.rate_tokens_per_s * 1.25**raises / 100 * step_cpu_s(story) / 2 for raises in range(5)]
+    busy = [5 * limit.rate_tokens_per_s * 1.25**raises / 100 * step_cpu_s(story) / 2 for raises in range(6)]
 
     assert all(one < 0.95 * 0.5 for one in busy[:4])
     assert 1.05 * 0.5 < busy[4] < 0.625
+    assert busy[5] < 0.96 * 0.7
