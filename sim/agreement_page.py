@@ -66,8 +66,8 @@ def read_validation(directory: Path) -> Kept:
 def newest_validations(parent: Path) -> list[Path]:
     """Of each story the newest validation in a directory that is comparable, else its newest; broken ones are not."""
     newest = sorted(parent.glob("*/"), key=lambda found: found.name, reverse=True)[:VALIDATIONS_COUNT_MAX]
-    found = (_read_or_none(directory) for directory in newest)
-    return [Path(one.record) for one in current(kept.standing for kept in found if kept) if one.record]
+    found = (_standing_or_none(directory) for directory in newest)
+    return [Path(one.record) for one in current(standing for standing in found if standing) if one.record]
 
 
 def read_remarks(file: Path) -> str:
@@ -177,9 +177,10 @@ def _provenance(directory: Path, told: dict[str, Any]) -> dict[str, Any]:
     return {} if file is None else _object(file)
 
 
-def _read_or_none(directory: Path) -> Kept | None:
+def _standing_or_none(directory: Path) -> Standing | None:
     try:
-        return read_validation(directory)
+        with _undamaged(directory):
+            return read_validation(directory).standing
     except RecordError:
         return None
 

@@ -30,7 +30,7 @@ from sim.errors import RequestError
 
 if TYPE_CHECKING:
     from scenarios import Story
-    from scenarios.story import Calibrate
+    from scenarios.story import Calibrate, LiveScale
     from sim.calibrate_text import Headcount
     from sim.policies.calibration import Course
     from sim.worlds import World, Worlds
@@ -72,6 +72,11 @@ class Errand:
         """What is calibrated, as it is run."""
         assert self.story.calibrate is not None, "it was looked for before"
         return self.story.calibrate
+
+    @property
+    def scale(self) -> LiveScale | None:
+        """How the story was shrunk; None where it is run as it is."""
+        return self.whole.live_scale if self.story.live_scale != self.whole.live_scale else None
 
 
 def register(app: typer.Typer, worlds: Worlds) -> None:
@@ -176,17 +181,18 @@ def _calibrate(errand: Errand, world: World, *, as_json: bool) -> None:
         outcome = world.run(errand.story, directory=errand.record, physics_seed=PHYSICS_SEED, say=say)
         course = course_of(outcome.recorder.findings)
         assert course is not None, "a story that calibrates has a course"
+        # What was found is told and kept before more is tried, which may be interrupted or fail.
+        written = _write(errand, course)
+        if not as_json:
+            show(course_text(errand.story, errand.scale, errand.terms, outcome, course))
+            if written is not None:
+                show(f"configuration: {written}")
         headcounts = _headcounts(errand, course, world)
-    written = _write(errand, course)
     if as_json:
-        told = course_json(errand.story, outcome, course, headcounts)
+        told = course_json(errand.story, errand.scale, outcome, course, headcounts)
         show_json({**told, "configuration": None if written is None else str(written)})
-    else:
-        show(course_text(errand.story, errand.terms, outcome, course))
-        if headcounts:
-            show(f"\n{headcounts_text(errand.story, errand.terms, course, headcounts)}")
-        if written is not None:
-            show(f"configuration: {written}")
+    elif headcounts:
+        show(f"\n{headcounts_text(errand.story, errand.terms, course, headcounts)}")
     if course.outcome != "converged":
         raise typer.Exit(1)
 
@@ -231,11 +237,9 @@ def _write(errand: Errand, course: Course) -> Path | None:
     if course.outcome not in KEPT:
         say(f"nothing is written to {path}: no rate was found ({course.outcome})")
         return None
-    is_shrunk = errand.story.live_scale != errand.whole.live_scale
-    scale = errand.whole.live_scale if is_shrunk else None
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(configuration_text(errand.story, scale, errand.terms, course))
+            file.write(configuration_text(errand.story, errand.scale, errand.terms, course))
     except OSError as problem:
         told = problem.strerror or str(problem)
         raise RequestError(f"--write {path} cannot be written ({told}); name another file") from None

@@ -64,14 +64,18 @@ def _beyond(terms: Calibrate, cpu: float | None, memory: float | None, kills_cou
         yield "processes killed for memory"
 
 
-def course_json(story: Story, outcome: Outcome, course: Course, headcounts: Sequence[Headcount]) -> dict[str, Any]:
-    """The object that `tonnage calibrate --json` prints."""
+def course_json(
+    story: Story, scale: LiveScale | None, outcome: Outcome, course: Course, headcounts: Sequence[Headcount]
+) -> dict[str, Any]:
+    """The object that `tonnage calibrate --json` prints; `scale` is how the story was shrunk, if it was."""
     return {
         "kind": "calibrate",
         "scenario": story.name,
         "world": outcome.world,
         "outcome": course.outcome,
         "rate": course.rate_tokens_per_s,
+        "rate_at_full_size": course.rate_tokens_per_s * (1.0 if scale is None else scale.time_ratio),
+        "shrunk": scale is not None,
         "rule": course.rule,
         "iterations": [asdict(found) for found in course.rounds],
         "agents": [asdict(headcount) for headcount in headcounts],
@@ -81,14 +85,18 @@ def course_json(story: Story, outcome: Outcome, course: Course, headcounts: Sequ
     }
 
 
-def course_text(story: Story, terms: Calibrate, outcome: Outcome, course: Course) -> str:
-    """The course as plain aligned text, then in one sentence what it came to and what to do."""
+def course_text(story: Story, scale: LiveScale | None, terms: Calibrate, outcome: Outcome, course: Course) -> str:
+    """The course as plain aligned text, then in one sentence what it came to and what to do.
+
+    `scale` is how the story was shrunk, if it was: the rates shown are those that were run.
+    """
     cpus_limit, _ = limits_of(story, terms.container)
     cells = [_cells(found, _then(course, at), cpus_limit) for at, found in enumerate(course.rounds)]
     lines = [_heading(story, terms, outcome), "", *_table([HEADINGS, *cells]), ""]
     if course.void_count:
         lines.append(f"windows that could not be judged: {course.void_count}")
     lines.append(verdict_sentence(terms, course))
+    lines += _shrunk_lines(scale, course)
     if not outcome.comparable:
         lines.append(f"not comparable: {'; '.join(outcome.reasons)}")
     if outcome.record is not None:
@@ -123,7 +131,10 @@ def verdict_sentence(terms: Calibrate, course: Course) -> str:
             return f"over the limit: at {rate} {_over(terms, last)}; give the container more memory, or fewer agents"
         case "out_of_rounds":
             told = f"no verdict after {len(course.rounds)} rounds"
-            return f"out of rounds: {told}; raise calibrate.rounds and duration, or start nearer than {rate}"
+            cure = f"raise calibrate.rounds and duration, or start nearer than {rate}"
+            if last is None:
+                told, cure = "no window could be judged", f"see why {terms.container} was not there or not read"
+            return f"out of rounds: {told}; {cure}"
 
 
 def _settled(terms: Calibrate, course: Course) -> str:
@@ -156,7 +167,7 @@ def configuration_text(story: Story, scale: LiveScale | None, terms: Calibrate, 
     lines = [
         f"# Calibrated for a container of {limits} ({terms.container} of {story.name}, {_agents(story, terms)}).",
         f"# {_sentence_case(verdict_sentence(terms, course))}.",
-        *_shrunk_lines(scale, course),
+        *(f"# {_sentence_case(line)}." for line in _shrunk_lines(scale, course)),
         "resources:",
         "  flow:",
         "    llm_rate:",
@@ -176,7 +187,7 @@ def _shrunk_lines(scale: LiveScale | None, course: Course) -> Iterator[str]:
         return
     parts = f"memory {scale.memory_ratio:.4g}, time {scale.time_ratio:.4g}, CPUs {scale.cpus_ratio:.4g}"
     full = course.rate_tokens_per_s * scale.time_ratio
-    yield f"# The story was shrunk ({parts}); at its full size this rate is {full:.6g}, which was not tried."
+    yield f"the story was shrunk ({parts}); at its full size this rate is {full:.6g} tokens/s, which was not tried"
 
 
 # Words and columns.

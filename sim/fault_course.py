@@ -22,7 +22,7 @@ from sim.machine import Hold, Program, Refused, Sleep, Step, Write
 from sim.randomness import LawStream, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     import simpy
 
@@ -52,21 +52,25 @@ class FaultCourse:
         self._machine = machine
         self._recorder = recorder
 
-    def begin(self, begin_s: float, until_s: float) -> None:
-        """Let every fault take its course in the window from `begin_s` to `until_s`."""
+    def begin(self, begin_s: float, until_s: Callable[[], float]) -> None:
+        """Let every fault take its course in the window from `begin_s` on; when it ends may yet come forward."""
         for number, fault in enumerate(self._story.faults):
             if not isinstance(fault, RudeNotices):
                 self._env.process(self._run(number, fault, begin_s, until_s))
 
-    def _run(self, number: int, fault: Fault, begin_s: float, until_s: float) -> Generator[simpy.Event, Any, None]:
+    def _run(
+        self, number: int, fault: Fault, begin_s: float, until_s: Callable[[], float]
+    ) -> Generator[simpy.Event, Any, None]:
         assert not isinstance(fault, RudeNotices)
         who = f"fault/{number}"
         at_s = begin_s + LawStream(fault.when.first_s, self._story.seed, who, "first").value(0)
         every = None if fault.when.every_s is None else LawStream(fault.when.every_s, self._story.seed, who, "every")
         for repeat in range(REPEATS_COUNT_MAX):
-            if at_s >= until_s:
+            if at_s >= until_s():
                 return
             yield self._env.timeout(max(0.0, at_s - self._env.now))
+            if self._env.now >= until_s():
+                return
             self._env.process(self._deal(number, repeat, fault))
             if every is None:
                 return

@@ -95,7 +95,7 @@ class Performance:
         yield from self._sample_all()
         shared = Shared(self._limiters, self._providers, self._presence, until_s)
         lives = self._let_live(shared)
-        FaultCourse(self._env, self._story, self._machine, self._recorder).begin(begin_s, until_s)
+        FaultCourse(self._env, self._story, self._machine, self._recorder).begin(begin_s, lambda: shared.until_s)
         yield from self._let_pass(begin_s, shared)
         yield from self._sample_all()
         self._note_shared()

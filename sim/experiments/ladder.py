@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from scenarios.story import Story
 
 SIZE_KEYS = frozenset({"mem_limit", "memswap_limit", "memory", "swap", "reserve", "hold", "leak", "write"})
+# Of a law of sizes, this is none.
+NO_SIZES = frozenset({"cv"})
 SIZE_STEP_BYTES = 16 * units.MIB
 # Other steps than one, by the last word of the path.
 STEPS = {"cpus": Fraction(1, 10)}
@@ -123,10 +125,10 @@ def ladder(scenario: str, sets: Sets, wish: Wish) -> Ladder:
     loaded = load(scenario, sets=sets)
     tree = read_tree(loaded.text, scenario)
     apply_sets(tree, sets)
-    is_size = wish.path.rpartition(".")[2] in SIZE_KEYS
+    is_size = not SIZE_KEYS.isdisjoint(wish.path.split(".")) and wish.path.rpartition(".")[2] not in NO_SIZES
     step = _step(wish, is_size=is_size)
     found = _written(tree.value, wish.path)
-    _refuse_words(wish, found)
+    _refuse_words(wish, found, is_size=is_size)
     written = _read(found, is_size=is_size)
     low, high = _wished(wish, step, written, is_size=is_size)
     whole = Ladder(
@@ -205,11 +207,14 @@ def _read(value: object, *, is_size: bool) -> Fraction | None:
         return None
 
 
-def _refuse_words(wish: Wish, written: object) -> None:
+def _refuse_words(wish: Wish, written: object, *, is_size: bool) -> None:
     """Text would be searched as well as anything, only that no value of it changes the story."""
     if isinstance(written, str) and not written[:1].isdecimal():
         cure = "name what has a number or a size, such as agents.worker.count"
         raise RequestError(f"--vary {wish.path} is words in this scenario ({written[:20]!r}); {cure}")
+    if written is not None and _read(written, is_size=is_size) is None:
+        cure = "a number or a size can be searched, such as agents.worker.count or containers.agents.mem_limit"
+        raise RequestError(f"--vary {wish.path} is {str(written)[:20]!r} in this scenario; {cure}")
 
 
 def _written(here: Any, path: str) -> object:  # noqa: ANN401 - YAML holds anything.

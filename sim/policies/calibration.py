@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from scenarios.story import Take
-from sim.machine import Died, Sample
+from sim.machine import Died, Restarted, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -86,10 +86,12 @@ class Course:
 
 
 def limits_of(story: Story, name: str) -> tuple[float, int]:
-    """Cores and bytes that a container may use at most: its own limits, else all that its host has."""
+    """Cores and bytes that a container may use at most: its limits and the cores it is bound to, else its host's."""
     container = story.container(name)
     host = next(host for host in story.hosts if host.name == container.host)
-    return container.cpus_limit or host.cpus_count, container.memory_bytes_limit or host.memory_bytes
+    bound_count = host.cpus_count if container.cpuset_cpus is None else len(container.cpuset_cpus)
+    cores = min(container.cpus_limit or host.cpus_count, bound_count, host.cpus_count)
+    return cores, container.memory_bytes_limit or host.memory_bytes
 
 
 # The rules.
@@ -210,9 +212,10 @@ class Calibration:
 
     def hear(self, notice: Notice) -> None:
         """Take in what the machine says unasked: counters of a container that ended do not span the window."""
-        if isinstance(notice, Died) and notice.container == self._terms.container:
-            self._has_ended = True
-            self._is_oom = self._is_oom or notice.cause == "oom"
+        if not isinstance(notice, Died | Restarted) or notice.container != self._terms.container:
+            return
+        self._has_ended = True
+        self._is_oom = self._is_oom or (isinstance(notice, Died) and notice.cause == "oom")
 
     def run(self, begin_s: float) -> Generator[simpy.Event, Any, None]:
         """Try rate after rate until the outcome is final; windows follow one another from `begin_s` on."""
@@ -289,7 +292,7 @@ class Calibration:
 
     def _verdict(self, found: Round, wanted: float, *, is_stock_spent: bool) -> Verdict | None:
         """The outcome, where this round makes it final."""
-        if found.memory_ratio > self._terms.memory_ratio_max or found.oom_kills_count:
+        if found.memory_ratio > self._terms.memory_ratio_max or found.oom_kills_count > 0:
             return "over_limit"
         if found.action == "keep":
             return self._confirmed(found)

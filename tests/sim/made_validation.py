@@ -49,7 +49,7 @@ def compared(scenario: str, rate: float = 10.0, *, comparable: bool = True) -> C
 
 def keep(directory: Path, comparison: Comparison, *, runs_count: int = 3, **provenance: object) -> Path:
     """Keep a validation in a directory, with as much of its real runs as says who made them."""
-    _write(directory / "comparison.json", comparison.to_json())
+    _write(directory / "comparison.json", {**comparison.to_json(), "live_count": runs_count or comparison.live_count})
     told = {"version": "0.1.0", "commit": COMMIT, "world": "docker", "started_at": STARTED_AT, "host": HOST}
     for number in range(1, runs_count + 1):
         run = directory / f"live-{number}"

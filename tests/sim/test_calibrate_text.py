@@ -61,7 +61,7 @@ def ended(verdict: Verdict, **last: float) -> Course:
 
 def test_the_course_is_a_line_for_each_round(tmp_path: Path) -> None:
     """Rate, CPU of the limit and on docker stats' scale, memory, throttling, waiting, and what followed."""
-    lines = course_text(STORY, TERMS, outcome(tmp_path), CONVERGED).splitlines()
+    lines = course_text(STORY, None, TERMS, outcome(tmp_path), CONVERGED).splitlines()
 
     assert "five simulated: turning llm until agents uses 70–80 % of its CPU limit, rule as_written" == lines[0]
     assert [
@@ -78,7 +78,7 @@ def test_the_course_is_a_line_for_each_round(tmp_path: Path) -> None:
 def test_a_last_step_that_was_not_taken_is_told_so() -> None:
     """The rule wanted it, and nothing followed."""
     course = replace(CONVERGED, outcome="out_of_rounds", rounds=(FIRST, replace(SECOND, action="raise")))
-    lines = course_text(STORY, TERMS, outcome(None, "docker", "the machine was busy"), course).splitlines()
+    lines = course_text(STORY, None, TERMS, outcome(None, "docker", "the machine was busy"), course).splitlines()
 
     assert lines[0].startswith("five on Docker: ")
     assert lines[4].endswith("  to be raised")
@@ -88,10 +88,11 @@ def test_a_last_step_that_was_not_taken_is_told_so() -> None:
 def test_windows_that_were_not_judged_are_counted() -> None:
     """Also where there is not a single round to show."""
     course = Course("out_of_rounds", 10.0, "as_written", 3, ())
-    text = course_text(STORY, TERMS, outcome(), course)
+    text = course_text(STORY, None, TERMS, outcome(), course)
 
     assert "windows that could not be judged: 3" in text.splitlines()
-    assert text.splitlines()[-1].startswith("out of rounds: no verdict after 0 rounds; ")
+    cure = "see why agents was not there or not read"
+    assert f"out of rounds: no window could be judged; {cure}" == text.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_each_outcome_is_one_sentence(course: Course, told: str) -> None:
 
 def test_the_json_has_every_round(tmp_path: Path) -> None:
     """Programs get the figures as they are."""
-    told = course_json(STORY, outcome(tmp_path), CONVERGED, [Headcount(8, 0.9, 0.5, 0, ("CPU above the band",))])
+    told = course_json(STORY, None, outcome(tmp_path), CONVERGED, [Headcount(8, 0.9, 0.5, 0, ("CPU above the band",))])
 
     assert ("calibrate", "five", "sim", "converged", 8.0) == tuple(
         told[key] for key in ("kind", "scenario", "world", "outcome", "rate")
@@ -232,6 +233,17 @@ def test_a_shrunk_rate_is_told_at_full_size_too() -> None:
     text = configuration_text(STORY, LiveScale(1 / 16, 1 / 10, 1 / 2), TERMS, course)
     shrunk = "memory 0.0625, time 0.1, CPUs 0.5"
 
-    expected = f"# The story was shrunk ({shrunk}); at its full size this rate is 8, which was not tried."
+    expected = f"# The story was shrunk ({shrunk}); at its full size this rate is 8 tokens/s, which was not tried."
     assert expected == text.splitlines()[2]
     assert 80 == yaml.safe_load(text)["resources"]["flow"]["llm_rate"]["rate"]
+
+
+def test_a_rate_of_a_shrunk_run_is_no_rate_of_the_story(tmp_path: Path) -> None:
+    """Text and JSON tell the rate as it was run, and what it would be at full size."""
+    scale = LiveScale(1 / 16, 1 / 10, 1 / 2)
+    course = replace(CONVERGED, rate_tokens_per_s=80.0)
+    text = course_text(STORY, scale, TERMS, outcome(tmp_path), course)
+    told = course_json(STORY, scale, outcome(tmp_path), course, [])
+
+    assert "at its full size this rate is 8 tokens/s, which was not tried" in text
+    assert (80.0, 8.0, True) == (told["rate"], told["rate_at_full_size"], told["shrunk"])

@@ -121,7 +121,7 @@ def dealt(one: told.Story, *, answer: Answer | None = None, after_s: float | Non
     """The course of a story's faults over a window from 5 s to 25 s, and some seconds of aftermath."""
     env = simpy.Environment(BEGIN_S)
     machine, recorder = Target(env, answer or Struck("a"), after_s), Recorder(None)
-    FaultCourse(env, one, cast("Machine", machine), recorder).begin(BEGIN_S, UNTIL_S)
+    FaultCourse(env, one, cast("Machine", machine), recorder).begin(BEGIN_S, lambda: UNTIL_S)
     env.run(until=UNTIL_S + 5.0)
     return Course(machine.asked, recorder)
 
@@ -225,7 +225,7 @@ def test_times_count_from_the_beginning_of_the_window(late_s: float, times_s: li
     env = simpy.Environment(BEGIN_S + late_s)
     machine = Target(env, Struck("a"), 0.0)
     one = story(told.CrashContainer(each(1.0, 5.0), "a", 1))
-    FaultCourse(env, one, cast("Machine", machine), Recorder(None)).begin(BEGIN_S, BEGIN_S + 10.0)
+    FaultCourse(env, one, cast("Machine", machine), Recorder(None)).begin(BEGIN_S, lambda: BEGIN_S + 10.0)
     env.run(until=UNTIL_S)
 
     assert times_s == [at_s for at_s, _, _ in machine.asked]
@@ -311,7 +311,21 @@ def test_a_leak_is_written_down_before_the_run_ends() -> None:
     env = simpy.Environment(BEGIN_S)
     one = story(told.LeakMemory(each(19.0), "a", 1000, 10.0))
     machine, recorder = Target(env, Finished("!leak-0/0", 0, 34.0), 10.0), Recorder(None)
-    FaultCourse(env, one, cast("Machine", machine), recorder).begin(BEGIN_S, UNTIL_S)
+    FaultCourse(env, one, cast("Machine", machine), recorder).begin(BEGIN_S, lambda: UNTIL_S)
     env.run(until=24.0 + REFUSAL_S_MAX + 0.001)
 
     assert ["fault"] == recorder.tables["events"]["what"]
+
+
+def test_a_window_that_ends_early_ends_the_faults() -> None:
+    """A fault that was still to come is not dealt once the end has come forward."""
+    env = simpy.Environment(BEGIN_S)
+    until_s = [UNTIL_S]
+    machine = Target(env, Struck("a"), 0.0)
+    one = story(told.CrashContainer(each(1.0, 5.0), "a", 1))
+    FaultCourse(env, one, cast("Machine", machine), Recorder(None)).begin(BEGIN_S, lambda: until_s[0])
+    env.run(until=BEGIN_S + 3.0)
+    until_s[0] = env.now
+    env.run(until=UNTIL_S)
+
+    assert [BEGIN_S + 1.0] == [at_s for at_s, _, _ in machine.asked]
