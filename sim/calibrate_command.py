@@ -21,7 +21,7 @@ from sim.commands import (
     SetOption,
     _load,
     _record_directory,
-    _terms,
+    _world,
     say,
     show,
     show_json,
@@ -99,9 +99,7 @@ def register(app: typer.Typer, worlds: Worlds) -> None:
         as_json: JsonOption = False,
     ) -> None:
         """Turn a token bucket's rate until the CPU holds the band."""
-        if on not in worlds:
-            raise RequestError(f"--on {on} is not a world; choose one of: {', '.join(worlds)}")  # One line.
-        world = worlds[on](_terms(allow, private_engine=private_engine))
+        world = _world(worlds, on, allow, private_engine=private_engine)
         is_shrunk = shrunk or world.name != "sim"
         whole = _ruled(_load(scenario, seed, sets), rule)
         others = []

@@ -14,12 +14,11 @@ from sim.commands import (
     SeedOption,
     SetOption,
     _pair,
-    _terms,
+    _world,
     say,
     show,
     show_json,
 )
-from sim.errors import RequestError
 
 if TYPE_CHECKING:
     from sim.experiments.capacity import Question
@@ -77,8 +76,7 @@ def register(app: typer.Typer, worlds: Worlds) -> None:
         from sim.experiments.capacity import Question  # `tonnage --help` must not wait for it.
         from sim.experiments.ladder import Wish
 
-        if on not in worlds:
-            raise RequestError(f"--on {on} is not a world; choose one of: {', '.join(worlds)}")  # One line.
+        world = _world(worlds, on, allow, private_engine=private_engine)
         question = Question(
             scenario=scenario,
             wish=Wish(vary, low, high, step, smallest=smallest),
@@ -90,7 +88,7 @@ def register(app: typer.Typer, worlds: Worlds) -> None:
             runs_count=runs,
             runs_count_max=runs_max,
         )
-        _capacity(question, worlds[on](_terms(allow, private_engine=private_engine)), as_json=as_json)
+        _capacity(question, world, as_json=as_json)
 
 
 def _capacity(question: Question, world: World, *, as_json: bool) -> None:

@@ -67,9 +67,7 @@ def register(app: typer.Typer, worlds: Worlds) -> None:
         as_json: JsonOption = False,
     ) -> None:
         """Run a story once, in one world."""
-        if on not in worlds:
-            raise RequestError(f"--on {on} is not a world; choose one of: {', '.join(worlds)}")  # One line.
-        world = worlds[on](_terms(allow, private_engine=private_engine))
+        world = _world(worlds, on, allow, private_engine=private_engine)
         story = _load(scenario, seed, sets)
         _run(story, world, _record_directory(story.name, record), shrunk=shrunk, as_json=as_json)
 
@@ -212,6 +210,13 @@ def _check(files: list[str], *, as_json: bool) -> None:
 
 def _warnings(count: int) -> str:
     return "1 warning" if count == 1 else f"{count} warnings"
+
+
+def _world(worlds: Worlds, on: str, allow: str, *, private_engine: bool) -> World:
+    """The world that is asked for, on the terms that are."""
+    if on not in worlds:
+        raise RequestError(f"--on {on} is not a world; choose one of: {', '.join(worlds)}")
+    return worlds[on](_terms(allow, private_engine=private_engine))
 
 
 def _terms(allow: str, *, private_engine: bool) -> Terms:
