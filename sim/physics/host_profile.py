@@ -26,15 +26,17 @@ ESTIMATES = {
     "probe_memory_bytes": "not measured: what a probe's interpreter occupied on the reference machine",
 }
 
+# Constants that older profiles have and no model takes any more.
+RETIRED = frozenset({"idle_pull_s_mean"})
+
 
 @dataclass(frozen=True, slots=True)
 class HostProfile:
     """The constants of one machine, in seconds, bytes and cores; `origin` says per constant how it was measured.
 
     `start_s_by_concurrency` maps how many starts were under way at once to the time each took.
-    `idle_seen_ratio` is how often a waking task whose last core is busy sees an idle one: 1 on a plain kernel, less in
-    a virtual machine whose halted CPUs count as preempted. What was overlooked is fetched by the idle core at a tick,
-    `idle_pull_s_mean` later (0: at the next).
+    `idle_seen_ratio` is how often a waking task whose last core is busy sees an idle one, and how often a core that
+    falls idle looks for work: 1 on a plain kernel, less in a virtual machine whose halted CPUs count as preempted.
     `background_cores_mean` is what driver, engine and the rest of the machine burn beside the containers of a live run.
     `oom_kill_cpu_s` is what a kill over the limit costs the container beyond giving the victim's memory back.
     `step_cpu_s`, `submit_cpu_s` and `sample_cpu_s` are CPU that the harness itself burns in the container.
@@ -61,7 +63,6 @@ class HostProfile:
     base_slice_s: float
     balance_interval_s: float
     idle_seen_ratio: float
-    idle_pull_s_mean: float
     background_cores_mean: float
     create_s_mean: float
     start_s_by_concurrency: dict[int, float]
@@ -122,14 +123,14 @@ def profile_from_json(data: dict[str, object], place: str) -> HostProfile:
     """A profile from JSON data; ProfileError names `place` and the first key that is missing or unknown."""
     names = [field.name for field in fields(HostProfile)]
     missing = [name for name in names if name not in data and name not in ESTIMATES]
-    unknown = [name for name in data if name not in names]
+    unknown = [name for name in data if name not in names and name not in RETIRED]
     if missing or unknown:
         what = f"lacks {missing[0]}" if missing else f"has the unknown key {unknown[0]}"
         raise ProfileError(place, what)
     starts = data["start_s_by_concurrency"]
     if not isinstance(starts, dict) or not starts:
         raise ProfileError(place, "has no start times by concurrency")
-    values = dict(data)
+    values = {name: value for name, value in data.items() if name not in RETIRED}
     values["start_s_by_concurrency"] = {int(count): float(s) for count, s in starts.items()}
     return HostProfile(**values)  # type: ignore[arg-type]  # The keys were checked just above.
 

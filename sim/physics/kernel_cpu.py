@@ -8,12 +8,12 @@ Measured against a real kernel: `docs/agreement.md`. Known to be wrong: `docs/ph
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from sim.physics.cpu import NS_PER_S, CpuCounters, GroupLimits, Task, ns
 from sim.physics.quota import SLACK_NS, QuotaPool
 from sim.physics.run_queue import DEFAULT_SHARES, Core, Group, GroupQueue
+from sim.physics.spreading import Spreading
 from sim.timers import after
 
 if TYPE_CHECKING:
@@ -46,17 +46,12 @@ class KernelCpu:
         self._tick_ns = ns(profile.tick_s)
         self._tick_phase_ns = int(phase("tick") * self._tick_ns)
         self._base_slice_ns = ns(profile.base_slice_s)
-        self._balance_ns = ns(profile.balance_interval_s)
-        self._balance_phase_ns = int(phase("balance") * self._balance_ns)
+        self._renewal_ns = -(-self._base_slice_ns // self._tick_ns) * self._tick_ns
+        self._balance_phase = phase("balance")
         self._balancing = False
-        # The chances that a waking task sees an idle core, and that an idle core fetches a task at a tick.
-        self._seen_ratio = profile.idle_seen_ratio
-        pull_s = profile.idle_pull_s_mean
-        self._pull_ratio = 1 - math.exp(-profile.tick_s / pull_s) if pull_s else 1.0
-        self._luck = luck
-        self._chances_count = 0
         self._cores = [Core(index) for index in range(cores_count)]
         self._groups: dict[str, Group] = {}
+        self._spreading = Spreading(self._cores, self._groups, profile, luck, self._move)
 
     # The Cpu protocol.
 
@@ -95,7 +90,7 @@ class KernelCpu:
         if task.queued:
             return
         group = self._groups[task.group]
-        core = self._choose(task, group)
+        core = self._spreading.core_to_wake_on(task, group)
         self._enqueue(group.queues[core], task)
 
     def cancel(self, task: Task) -> None:
@@ -123,21 +118,6 @@ class KernelCpu:
         )
 
     # Waking and sleeping.
-
-    def _choose(self, task: Task, group: Group) -> int:
-        """Pick the core a waking task goes to: its last if idle, then any idle one, then the shortest queue.
-
-        Where idle cores may be overlooked (halted CPUs of a virtual machine), a task stays where it ran last.
-        """
-        last = task.core if task.core in group.cores else None
-        if last is not None and self._cores[last].idle:
-            return last
-        idle = next((index for index in group.cores if self._cores[index].idle), None)
-        if idle is not None and (last is None or self._is_lucky(self._seen_ratio)):
-            return idle
-        if last is not None and self._seen_ratio < 1:
-            return last
-        return min(group.cores, key=lambda index: (self._cores[index].runnable_count(), index != last, index))
 
     def _enqueue(self, queue: GroupQueue, task: Task) -> None:
         core = self._cores[queue.core]
@@ -178,7 +158,6 @@ class KernelCpu:
         if core.current is None or core.running is None:
             self._pick(core)
             return
-        had_slice = self._now_ns() - core.picked_ns >= self._base_slice_ns
         # Level is enough, unless the newcomer weighs less: the current one's slice is over, and the next one it gets
         # ends no earlier than the newcomer's.
         if queue is core.running:
@@ -186,10 +165,21 @@ class KernelCpu:
         else:
             lead_ns = core.running.vruntime_ns - queue.vruntime_ns
             behind = lead_ns > 0 or (lead_ns == 0 and queue.weight >= core.running.weight)
-        if had_slice and behind:
+        if behind and self._had_slice(core):
             self._pick(core)
         else:
             self._arm(core)
+
+    def _had_slice(self, core: Core) -> bool:
+        """Whether the running task may be taken off: it may once its slice is over, until the tick that renews it."""
+        over_ns = core.picked_ns + self._base_slice_ns
+        renewed_ns = over_ns + (self._tick_phase_ns - over_ns) % self._tick_ns
+        since_ns = self._now_ns() - renewed_ns
+        if since_ns <= 0:
+            return self._now_ns() >= over_ns
+        # Nobody looked since, so it ran alone, and had one slice after the other, each from a tick on.
+        into_slice_ns = since_ns % self._renewal_ns
+        return into_slice_ns == 0 or into_slice_ns >= self._base_slice_ns
 
     # Running.
 
@@ -206,6 +196,7 @@ class KernelCpu:
         core.since_ns = now
         task.remaining_ns -= delta
         task.vruntime_ns += delta
+        task.ran_ns = now
         queue.vruntime_ns += int(delta * DEFAULT_SHARES / queue.weight)
         queue.group.cpu_ns += delta
         if queue.group.pool is not None:
@@ -216,8 +207,7 @@ class KernelCpu:
         if not core.queues:
             core.current, core.running = None, None
             core.token += 1
-            if self._seen_ratio == 1:
-                self._pull(core)
+            self._spreading.fall_idle(core, self._now_ns())
             return
         queue = core.best()
         core.running, core.current = queue, queue.first(core.current)
@@ -250,8 +240,11 @@ class KernelCpu:
         if task.remaining_ns <= 0:
             self._finish(core, queue, task)
         elif self._fund(queue):
-            self._pick(core)
-            self._kick_idle(core)
+            if self._had_slice(core):
+                self._pick(core)
+            else:
+                self._arm(core)
+            self._spreading.tick(core, self._now_ns())
 
     def _finish(self, core: Core, queue: GroupQueue, task: Task) -> None:
         """Tell that a demand is burnt; the task sleeps unless it was given more on the spot."""
@@ -357,69 +350,24 @@ class KernelCpu:
 
     # Balancing.
 
-    def _pull(self, core: Core) -> None:
-        """Fetch a waiting task from the busiest other core, unless its container stands still here."""
-        for other in sorted(self._cores, key=lambda one: (-one.runnable_count(), one.index)):
-            if other is core or other.runnable_count() <= 1:
-                continue
-            for queue in other.queues:
-                task = self._movable(other, queue, core)
-                if task is not None:
-                    self._move(queue, task, core)
-                    return
-
-    def _movable(self, source: Core, queue: GroupQueue, target: Core) -> Task | None:
-        """Name the task of a queue that has waited longest and may run on another core, if there is one."""
-        group = queue.group
-        if target.index not in group.cores or group.queues[target.index].throttled:
-            return None
-        waiting = [task for task in queue.tasks if task is not source.current]
-        return min(waiting, key=lambda task: task.vruntime_ns) if waiting else None
-
     def _move(self, queue: GroupQueue, task: Task, target: Core) -> None:
         self._settle(self._cores[queue.core])
         self._dequeue(queue, task)
+        # As far as the kernel knows, a task that was moved has not run since.
+        task.ran_ns = 0
         self._enqueue(queue.group.queues[target.index], task)
-
-    def _kick_idle(self, core: Core) -> None:
-        """At a tick with company, let an idle core pull, as the kernel's tickless balancing does sooner or later."""
-        if core.runnable_count() <= 1:
-            return
-        for other in self._cores:
-            if other.idle and self._is_lucky(self._pull_ratio):
-                self._pull(other)
-                return
-
-    def _is_lucky(self, ratio: float) -> bool:
-        """Whether something with this chance happens now."""
-        if ratio == 1:
-            return True
-        self._chances_count += 1
-        return self._luck(self._chances_count) < ratio
 
     def _start_balancing(self) -> None:
         if self._balancing or len(self._cores) == 1:
             return
         self._balancing = True
-        now = self._now_ns()
-        self._at(now + self._balance_ns - (now - self._balance_phase_ns) % self._balance_ns, self._balance)
+        now, interval_ns = self._now_ns(), self._spreading.interval_ns
+        phase_ns = int(self._balance_phase * interval_ns)
+        self._at(now + interval_ns - (now - phase_ns) % interval_ns, self._balance)
 
     def _balance(self) -> None:
-        """Move one task from the heaviest to the lightest core where that evens their weights."""
         self._balancing = False
-        loads = {core.index: sum(queue.weight for queue in core.queues) for core in self._cores}
-        heavy = max(self._cores, key=lambda core: (loads[core.index], -core.index))
-        light = min(self._cores, key=lambda core: (loads[core.index], core.index))
-        gap = loads[heavy.index] - loads[light.index]
-        best: tuple[float, GroupQueue, Task] | None = None
-        for queue in heavy.queues:
-            task = self._movable(heavy, queue, light)
-            moved = queue.group.shares / queue.group.runnable_count
-            if task is not None and abs(gap - 2 * moved) < (best[0] if best else gap):
-                best = (abs(gap - 2 * moved), queue, task)
-        if best is not None:
-            self._move(best[1], best[2], light)
-        if any(core.runnable_count() > 1 for core in self._cores):
+        if self._spreading.even_out():
             self._start_balancing()
 
     # Time.

@@ -71,9 +71,12 @@ class GroupQueue:
 
 
 class Core:
-    """One CPU: who runs on it since when, and which containers have runnable tasks there."""
+    """One CPU: who runs on it since when, which containers have runnable tasks there, and whether it looks in vain.
 
-    __slots__ = ("current", "index", "picked_ns", "queues", "running", "since_ns", "token")
+    `picked_ns` is when the running slice began, `empty_tries_count` how often in a row it found nothing to fetch.
+    """
+
+    __slots__ = ("current", "empty_tries_count", "index", "picked_ns", "queues", "running", "since_ns", "token")
 
     def __init__(self, index: int) -> None:
         """Be idle."""
@@ -83,6 +86,7 @@ class Core:
         self.running: GroupQueue | None = None
         self.since_ns = 0
         self.picked_ns = 0
+        self.empty_tries_count = 0
         self.token = 0
 
     @property

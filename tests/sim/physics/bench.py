@@ -22,7 +22,6 @@ MIB = 1 << 20
 ROUND = dataclasses.replace(
     load_profile(None),
     idle_seen_ratio=1.0,
-    idle_pull_s_mean=0.0,
     create_s_mean=0.0,
     start_s_by_concurrency={1: 1.0},
     restart_s_mean=0.0,

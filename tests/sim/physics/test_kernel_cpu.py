@@ -6,7 +6,6 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
-import simpy
 
 from sim.physics.cpu import GroupLimits, Task
 from sim.physics.host_profile import HostProfile, load_profile
@@ -15,9 +14,11 @@ from sim.physics.kernel_cpu import KernelCpu
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import simpy
+
 
 # The closed forms below are for a kernel without granularity: fine ticks and slices stand in for it.
-PLAIN = dataclasses.replace(load_profile(None), idle_seen_ratio=1.0, idle_pull_s_mean=0.0)
+PLAIN = dataclasses.replace(load_profile(None), idle_seen_ratio=1.0)
 FINE = dataclasses.replace(PLAIN, tick_s=1e-4, slice_s=1e-3, base_slice_s=1e-4)
 REAL = dataclasses.replace(PLAIN, tick_s=0.004, slice_s=0.005, base_slice_s=0.0014)
 
@@ -118,70 +119,17 @@ def test_woken_tasks_take_idle_cores(env: simpy.Environment) -> None:
     assert 0.15 == pytest.approx(max(burn(env, cpu, [("a", 0.1), ("a", 0.1), ("a", 0.1)])), abs=0.01)
 
 
-def test_unseen_idle_core_fetches_work_late() -> None:
-    """Where halted cores are not seen, a task wakes on its last core beside another, and is fetched ticks later."""
-    unseen = dataclasses.replace(REAL, idle_seen_ratio=0.0, idle_pull_s_mean=0.004 / 0.9)
-    times: list[float] = []
-
-    def note(clock: simpy.Environment) -> Callable[[], None]:
-        return lambda: times.append(clock.now)
-
-    for profile in (REAL, unseen):
-        clock = simpy.Environment()
-        cpu = machine(clock, 2, profile)
-        cpu.add_group("a", GroupLimits(None, 1024, None))
-        first, second = Task("a"), Task("a")
-        first.core = second.core = 0
-        cpu.run(first, 0.1, lambda: None)
-        cpu.run(second, 0.1, note(clock))
-        clock.run(until=1)
-
-    assert 0.1 == pytest.approx(times[0])
-    assert 0.101 < times[1] < 0.12
-
-
-@pytest.mark.parametrize(("luck", "finish_s"), [(0.4, 0.1), (0.6, 0.2)])
-def test_idle_core_is_seen_as_often_as_the_profile_says(luck: float, finish_s: float) -> None:
-    """A chance below the ratio puts a waking task on the idle core; above it, it shares its last for good."""
-    half = dataclasses.replace(REAL, idle_seen_ratio=0.5, idle_pull_s_mean=1e9, balance_interval_s=1e3)
-    env = simpy.Environment()
-    cpu = KernelCpu(env, half, 2, no_phase, lambda _number: luck)
-    cpu.add_group("a", GroupLimits(None, 1024, None))
-    first, second = Task("a"), Task("a")
-    first.core = second.core = 0
-    times: list[float] = []
-    cpu.run(first, 0.1, lambda: times.append(env.now))
-    cpu.run(second, 0.1, lambda: times.append(env.now))
-    env.run(until=1)
-
-    assert finish_s == pytest.approx(times[-1])
-
-
-@pytest.mark.parametrize(("seen_ratio", "finish_s"), [(1.0, 0.095), (0.0, 0.15)])
-def test_falling_idle_fetches_work_where_idle_cores_are_seen(seen_ratio: float, finish_s: float) -> None:
-    """Two tasks share a core, a short one has the other: once it ends, one of the two moves there, or neither does."""
-    profile = dataclasses.replace(REAL, idle_seen_ratio=seen_ratio, idle_pull_s_mean=1e9, balance_interval_s=1e3)
-    env = simpy.Environment()
-    cpu = KernelCpu(env, profile, 2, no_phase, lambda _number: 0.5)
-    cpu.add_group("a", GroupLimits(None, 1024, None))
-    cpu.add_group("bound", GroupLimits(None, 1024, (1,)))
-    cpu.run(Task("bound"), 0.04, lambda: None)
-    tasks = [Task("a"), Task("a")]
-    tasks[0].core = tasks[1].core = 0
-    times: list[float] = []
-    for task in tasks:
-        cpu.run(task, 0.075, lambda: times.append(env.now))
-    env.run(until=1)
-
-    # Alone on two cores from 40 ms on, each has 20 ms of its 75 behind it; sharing one, the last ends after 150.
-    assert finish_s == pytest.approx(times[-1], abs=0.005)
-
-
-@pytest.mark.parametrize(("wake_s", "finish_s"), [(0.002, 0.003), (0.001, 0.005)])
+@pytest.mark.parametrize(
+    ("wake_s", "finish_s"),
+    [(0.002, 0.003), (0.001, 0.005), (0.005, 0.009), (0.006, 0.007), (0.041, 0.045), (0.042, 0.043)],
+)
 def test_a_newcomer_that_is_level_takes_the_core_from_a_spent_slice(
     env: simpy.Environment, wake_s: float, finish_s: float
 ) -> None:
-    """A woken task runs at once beside one that has had its 1.4 ms, and else from the tick at 4 ms on."""
+    """A woken task runs at once beside one whose slice of 1.4 ms is over, and else from the next tick of 4 ms on.
+
+    Whoever runs alone gets a new slice at each tick.
+    """
     cpu = machine(env, 1, REAL)
     cpu.add_group("a", GroupLimits(None, 1024, None))
     times: list[float] = []
