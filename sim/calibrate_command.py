@@ -1,12 +1,12 @@
 """The command `calibrate`: turns the rate of a story's token bucket until its container's CPU lies in the band.
 
 The story is run once, in either world; the calibration is a policy inside it. Then, where that is wanted, the rate that
-was found is tried with other numbers of agents, and written down.
+was found is written down, and tried with other numbers of agents.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from scenarios.story import Calibrate, LiveScale
     from sim.calibrate_text import Headcount
     from sim.policies.calibration import Course
+    from sim.run import Outcome
     from sim.worlds import World, Worlds
 
 OnOption = Annotated[str, typer.Option("--on", help="Where: sim (virtual time) or docker (a real engine).")]
@@ -50,8 +51,6 @@ RecordOption = Annotated[Path | None, typer.Option(help="Directory to keep the r
 PHYSICS_SEED = 1
 # More runs in a row are a sweep.
 COUNTS_MAX = 20
-# Outcomes whose rate the rule was content with: only such a rate is worth trying on and writing down.
-KEPT = ("converged", "settled_outside_band")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +76,20 @@ class Errand:
     def scale(self) -> LiveScale | None:
         """How the story was shrunk; None where it is run as it is."""
         return self.whole.live_scale if self.story.live_scale != self.whole.live_scale else None
+
+
+@dataclass(slots=True)
+class Findings:
+    """What is known so far: the run, its course, the file that was written, other numbers of agents.
+
+    `interrupted` says that there would have been more.
+    """
+
+    outcome: Outcome
+    course: Course
+    interrupted: bool = False
+    written: Path | None = None
+    headcounts: list[Headcount] = field(default_factory=list)
 
 
 def register(app: typer.Typer, worlds: Worlds) -> None:
@@ -172,48 +185,102 @@ def _refuse_to_overwrite(path: Path | None) -> None:
 
 
 def _calibrate(errand: Errand, world: World, *, as_json: bool) -> None:
-    from sim.calibrate_text import course_json, course_text, headcounts_text
-    from sim.calibration_course import course_of
-
+    """Find a rate and what follows from it; what is known is printed, however much of that there is."""
     with world.hold(errand.story, say):
-        outcome = world.run(errand.story, directory=errand.record, physics_seed=PHYSICS_SEED, say=say)
-        course = course_of(outcome.recorder.findings)
-        assert course is not None, "a story that calibrates has a course"
-        # What was found is told and kept before more is tried, which may be interrupted or fail.
-        written = _write(errand, course)
+        findings = _find(errand, world)
         if not as_json:
-            show(course_text(errand.story, errand.scale, errand.terms, outcome, course))
-            if written is not None:
-                show(f"configuration: {written}")
-        headcounts = _headcounts(errand, course, world)
-    if as_json:
-        told = course_json(errand.story, errand.scale, outcome, course, headcounts)
-        show_json({**told, "configuration": None if written is None else str(written)})
-    elif headcounts:
-        show(f"\n{headcounts_text(errand.story, errand.terms, course, headcounts)}")
-    if course.outcome != "converged":
+            # Before more is tried, which takes its time.
+            _show_course(errand, findings)
+        try:
+            _follow(errand, world, findings, as_json=as_json)
+        except KeyboardInterrupt:
+            findings.interrupted = True
+        finally:
+            _show_rest(errand, findings, as_json=as_json)
+    if findings.interrupted:
+        raise KeyboardInterrupt
+    if findings.course.outcome != "converged":
         raise typer.Exit(1)
 
 
-def _headcounts(errand: Errand, course: Course, world: World) -> list[Headcount]:
-    """Run the story at the rate that was found, once with each number of agents."""
-    from sim.calibrate_text import headcount_of
+def _find(errand: Errand, world: World) -> Findings:
+    """Run the story; where that is interrupted, its course is known as far as it came."""
+    from sim.calibration_course import course_of
+    from sim.policies.calibration import watched
 
+    with watched() as begun:
+        try:
+            outcome = world.run(errand.story, directory=errand.record, physics_seed=PHYSICS_SEED, say=say)
+        except KeyboardInterrupt:
+            if not begun:
+                raise
+            return Findings(_unended(errand, world), begun[-1].course(), interrupted=True)
+    course = course_of(outcome.recorder.findings)
+    assert course is not None, "a story that calibrates has a course"
+    return Findings(outcome, course)
+
+
+def _unended(errand: Errand, world: World) -> Outcome:
+    """What there is to say of a run that did not end: where its record lies, if one was begun."""
+    from sim.record import Recorder
+    from sim.run import Outcome
+
+    record = errand.record if (errand.record / "scenario.json").exists() else None
+    reasons = ("the run did not end",)
+    return Outcome(world.name, (), (), (), Recorder(None), record, comparable=False, reasons=reasons)
+
+
+def _show_course(errand: Errand, findings: Findings) -> None:
+    from sim.calibrate_text import course_text
+
+    outcome, course, interrupted = findings.outcome, findings.course, findings.interrupted
+    show(course_text(errand.story, errand.scale, errand.terms, outcome, course, interrupted=interrupted))
+
+
+def _follow(errand: Errand, world: World, findings: Findings, *, as_json: bool) -> None:
+    """Write the rate down and try it on, where that is wanted and one was found."""
+    if findings.interrupted:
+        return
+    findings.written = _write(errand, findings.course)
+    if findings.written is not None and not as_json:
+        show(f"configuration: {findings.written}")
+    _try_on(errand, world, findings)
+
+
+def _show_rest(errand: Errand, findings: Findings, *, as_json: bool) -> None:
+    """Print what follows the course; as JSON it is one object with it."""
+    from sim.calibrate_text import KEPT, course_json, headcounts_text
+
+    outcome, course, headcounts = findings.outcome, findings.course, findings.headcounts
+    interrupted = findings.interrupted
+    if as_json:
+        told = course_json(errand.story, errand.scale, outcome, course, headcounts, interrupted=interrupted)
+        show_json({**told, "configuration": None if findings.written is None else str(findings.written)})
+        return
+    if headcounts:
+        show(f"\n{headcounts_text(errand.story, errand.terms, course, headcounts)}")
+    if interrupted and errand.others and course.outcome in KEPT:
+        show(f"interrupted: {len(headcounts)} of {len(errand.others)} other numbers of agents were tried")
+
+
+def _try_on(errand: Errand, world: World, findings: Findings) -> None:
+    """Run the story at the rate that was found, once with each number of agents."""
+    from sim.calibrate_text import KEPT, headcount_of
+
+    course = findings.course
     if course.outcome not in KEPT:
         if errand.others:
             say(f"no rate was found ({course.outcome}), so it is tried with no other number of agents")
-        return []
-    found = []
+        return
     for count, other in errand.others:
         story = _at_rate(other, errand.terms, course.rate_tokens_per_s)
         directory = _record_directory(f"{story.name}-{count}-agents", None)
         outcome = world.run(story, directory=directory, physics_seed=PHYSICS_SEED, say=say)
-        found.append(headcount_of(story, errand.terms, count, outcome))
-    return found
+        findings.headcounts.append(headcount_of(story, errand.terms, count, outcome))
 
 
 def _at_rate(story: Story, terms: Calibrate, rate_tokens_per_s: float) -> Story:
-    """The story at a fixed rate, for as long as a verdict takes: so many windows as have to say the same."""
+    """The story at a fixed rate, for as many windows as a verdict takes, after one that does not count."""
     from scenarios.story import TokenBucket
 
     limits = tuple(
@@ -222,12 +289,13 @@ def _at_rate(story: Story, terms: Calibrate, rate_tokens_per_s: float) -> Story:
         else limit
         for limit in story.rate_limits
     )
-    return replace(story, calibrate=None, rate_limits=limits, duration_s=terms.window_s * terms.confirm_count)
+    duration_s = terms.window_s * (1 + terms.confirm_count)
+    return replace(story, calibrate=None, rate_limits=limits, duration_s=duration_s)
 
 
 def _write(errand: Errand, course: Course) -> Path | None:
     """Write the configuration to a new file, where one is wanted and a rate was found."""
-    from sim.calibrate_text import configuration_text
+    from sim.calibrate_text import KEPT, configuration_text
 
     path = errand.configuration
     if path is None:

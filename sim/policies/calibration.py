@@ -7,18 +7,30 @@ the bounds lie outside the band, there are two zones in which the rule is conten
 known to be too low and the lowest known to be too high bracket it; a step that would leave the bracket becomes their
 geometric mean. Each rate tried lies strictly inside the bracket, so that none comes twice, whatever the response.
 
+Agents that find tokens in store spend them, and the CPU is then above what the rate bears. The stock that was spent is
+what was granted beyond what dripped in, but for one grant of each bucket, since grants are whole. What the rate bears
+lies between the CPU less the stock's part of it, as if all CPU were for tokens, and the CPU. Where these two are not on
+the same side of the band, or both in it, the damped rule neither turns nor learns, and nothing is confirmed. The
+written rule turns by what is measured, as its document has it.
+
 Outcomes: `converged` (the CPU is in the band), `settled_outside_band` (it is not, and the rule keeps the rate),
-`oscillating` (the rule comes back to a rate from the other side), `not_rate_bound` (it would raise, and nobody waits
-for tokens), `over_limit` (of memory). A course that ends with its rounds before any of these is `out_of_rounds`: to
-call it one of the five would claim what was not seen.
+`oscillating` (below), `not_rate_bound` (it would raise, and nobody waits for tokens), `over_limit` (of memory). A
+course that ends before any of these is `out_of_rounds`: to call it one of the five would claim what was not seen.
+CPU is taken to rise with the rate, so rates that were left both ways bracket those that might do, for the written rule
+too. It is `oscillating` where, through all rounds that are left and at least there and back once, none of the rates
+that it would go on to lies inside. So a course that could still come to a rate that does is never called that, though
+steps that creep up on it (1.3 and 0.8 rise by 4 % there and back) go to and fro on their way.
 Source: the calibration process of the agent-ecology document; the bracket is the classical safeguarded root search.
 Known to be wrong: waits of other limits and providers are not told apart from lack of work; memory that rose between
-the two looks at a window, but not above what it had been before them, is not seen.
+the two looks at a window, but not above what it had been before them, is not seen; tokens that are spent in other
+containers count as if they were spent in the one that is watched.
 """
 
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,7 +38,7 @@ from scenarios.story import Take
 from sim.machine import Died, Restarted, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     import simpy
 
@@ -36,11 +48,14 @@ if TYPE_CHECKING:
 
 Verdict = Literal["converged", "settled_outside_band", "oscillating", "not_rate_bound", "over_limit", "out_of_rounds"]
 Action = Literal["raise", "reduce", "keep"]
+Side = Literal["below", "inside", "above"]
 
 # Where agents wait less than this share of their time for tokens, the rate is not what holds them back.
 WAITED_RATIO_MIN = 0.01
 # Rates that differ by less are the same rate.
 SAME_RATE_RATIO = 1e-3
+# The smallest steps that a scenario may ask for go there and back in fewer than this.
+FORESEEN_COUNT_MAX = 1000
 # The damped rule ends where its bracket is narrower than this, and makes no smaller steps than half of it.
 BRACKET_RATIO_MIN = 0.01
 STEP_RATIO_MIN = 0.005
@@ -56,7 +71,8 @@ VOID_COUNT_MAX = 3
 class Round:
     """One window: the rate tried, what the container then did, and what the rule wanted to do about it.
 
-    `index` counts from 1. CPU and memory are parts of the container's limits, `waited_ratio` is of its agents' time.
+    `index` counts from 1. CPU and memory are parts of the container's limits, `waited_ratio` is of its agents' time,
+    `stock_ratio` the part of the tokens granted that had been in store.
     """
 
     index: int
@@ -69,6 +85,7 @@ class Round:
     waited_ratio: float
     oom_kills_count: int
     action: Action
+    stock_ratio: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +114,68 @@ def limits_of(story: Story, name: str) -> tuple[float, int]:
 # The rules.
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The CPU of a window as a part of its limit, and the part of its tokens that came from a store."""
+
+    cpu_ratio: float
+    stock_ratio: float
+
+    def side(self, terms: Calibrate) -> Side | None:
+        """Where the CPU that the rate bears lies as to the band; None where stored tokens hide it."""
+        side = _side(terms, self.cpu_ratio)
+        # What the rate bears lies between the two, and each side of the band is all in one piece.
+        return side if side == _side(terms, self.cpu_ratio * (1 - self.stock_ratio)) else None
+
+
+def _side(terms: Calibrate, cpu_ratio: float) -> Side:
+    if cpu_ratio < terms.cpu_ratio_low:
+        return "below"
+    return "above" if cpu_ratio > terms.cpu_ratio_high else "inside"
+
+
 class AsWritten:
     """The rule of the document: steps of fixed size, beyond two bounds."""
 
     def __init__(self, terms: Calibrate) -> None:
-        """Remember nothing but the terms."""
+        """Know of no rate yet that it is too low or too high."""
         self._terms = terms
+        self._low_tokens_per_s = 0.0
+        self._high_tokens_per_s = math.inf
 
-    def rate_after(self, rate_tokens_per_s: float, cpu_ratio: float) -> float:
-        """The rate that follows one at which the CPU was as given; the same where it is kept."""
-        if cpu_ratio > self._terms.reduce_above_ratio:
-            return rate_tokens_per_s * self._terms.reduce_by_ratio
-        if cpu_ratio < self._terms.raise_below_ratio:
-            return rate_tokens_per_s * self._terms.raise_by_ratio
-        return rate_tokens_per_s
+    def rate_after(self, rate_tokens_per_s: float, load: Load) -> float:
+        """The rate that follows one at which the load was as given; the same where it is kept."""
+        rate = rate_tokens_per_s
+        # Of two windows that contradict each other the later one is believed.
+        if load.cpu_ratio > self._terms.reduce_above_ratio:
+            self._high_tokens_per_s = min(rate, self._high_tokens_per_s)
+            if self._low_tokens_per_s >= rate:
+                self._low_tokens_per_s = 0.0
+            return rate * self._terms.reduce_by_ratio
+        if load.cpu_ratio < self._terms.raise_below_ratio:
+            self._low_tokens_per_s = max(rate, self._low_tokens_per_s)
+            if self._high_tokens_per_s <= rate:
+                self._high_tokens_per_s = math.inf
+            return rate * self._terms.raise_by_ratio
+        return rate
+
+    def oscillates(self, rate_tokens_per_s: float, rounds_left_count: int) -> bool:
+        """Whether none of the rates to come, of which this is the first, lies between too low and too high."""
+        low, high = self._low_tokens_per_s, self._high_tokens_per_s
+        if low == 0 or high == math.inf:
+            return False
+        rate, steps = rate_tokens_per_s, set[float]()
+        for foreseen_count in range(FORESEEN_COUNT_MAX):
+            if low * (1 + SAME_RATE_RATIO) < rate < high / (1 + SAME_RATE_RATIO):
+                return False
+            if foreseen_count >= rounds_left_count and len(steps) > 1:
+                return True
+            # A rate that is the same as both, which then are next to each other, is the same as the nearer one.
+            is_low = rate < math.sqrt(low * high)
+            step = self._terms.raise_by_ratio if is_low else self._terms.reduce_by_ratio
+            steps.add(step)
+            rate *= step
+        return False
 
 
 class Damped:
@@ -122,21 +187,26 @@ class Damped:
         self._low_tokens_per_s = 0.0
         self._high_tokens_per_s = math.inf
 
-    def rate_after(self, rate_tokens_per_s: float, cpu_ratio: float) -> float:
-        """The rate that follows one at which the CPU was as given; the same where it is kept."""
-        if self._terms.cpu_ratio_low <= cpu_ratio <= self._terms.cpu_ratio_high:
-            return rate_tokens_per_s
-        if cpu_ratio < self._terms.cpu_ratio_low:
+    def rate_after(self, rate_tokens_per_s: float, load: Load) -> float:
+        """The rate that follows one at which the load was as given; the same where it is kept."""
+        side = load.side(self._terms)
+        if side == "below":
             self._low_tokens_per_s = rate_tokens_per_s
-        else:
+        elif side == "above":
             self._high_tokens_per_s = rate_tokens_per_s
+        else:
+            return rate_tokens_per_s
         low, high = self._low_tokens_per_s, self._high_tokens_per_s
         if high <= low * (1 + BRACKET_RATIO_MIN):
             return rate_tokens_per_s
-        turned = rate_tokens_per_s * self._factor(cpu_ratio)
+        turned = rate_tokens_per_s * self._factor(load.cpu_ratio)
         leaves = not low * (1 + STEP_RATIO_MIN) <= turned <= high / (1 + STEP_RATIO_MIN)
         # As long as one side is open, a step away from the other cannot leave.
         return math.sqrt(low * high) if leaves and low > 0 and high < math.inf else turned
+
+    def oscillates(self, rate_tokens_per_s: float, _rounds_left_count: int) -> bool:
+        """Whether the next rate lies outside what might do, which its own steps rule out."""
+        return not self._low_tokens_per_s < rate_tokens_per_s < self._high_tokens_per_s
 
     def _factor(self, cpu_ratio: float) -> float:
         """The step towards the middle of the band: in proportion, but neither too large nor next to nothing."""
@@ -153,6 +223,20 @@ RULES: dict[str, type[AsWritten | Damped]] = {"as_written": AsWritten, "damped":
 
 # The course.
 
+# Filled where somebody watches: an interrupt that ends a run leaves its caller no other way to what was found so far.
+_BEGUN: ContextVar[list[Calibration] | None] = ContextVar("calibrations begun", default=None)
+
+
+@contextmanager
+def watched() -> Iterator[list[Calibration]]:
+    """The calibrations that are begun meanwhile, to be looked at even where their run does not end."""
+    begun: list[Calibration] = []
+    token = _BEGUN.set(begun)
+    try:
+        yield begun
+    finally:
+        _BEGUN.reset(token)
+
 
 @dataclass(frozen=True, slots=True)
 class _Look:
@@ -162,6 +246,7 @@ class _Look:
     at_s: float
     wait_s_sum: float
     granted_tokens: float
+    grants_count: int
 
 
 class Calibration:
@@ -188,8 +273,6 @@ class Calibration:
         self._cpus_limit, self._memory_bytes_limit = limits_of(story, self._terms.container)
         self._takers_count = _takers_count(story, self._terms.rate_limit)
         self._buckets_count = self._takers_count if _is_per_agent(story.rate_limits, self._terms.rate_limit) else 1
-        # Rates that were left, and which way.
-        self._left: list[tuple[float, Action]] = []
         # What the windows since the last turn said, and how many in a row.
         self._said: Verdict | None = None
         self._said_count = 0
@@ -197,6 +280,9 @@ class Calibration:
         # Whether the container ended since the window began, and whether for lack of memory.
         self._has_ended = False
         self._is_oom = False
+        begun = _BEGUN.get()
+        if begun is not None:
+            begun.append(self)
 
     @property
     def rate_tokens_per_s(self) -> float:
@@ -254,8 +340,9 @@ class Calibration:
         # Not by `triggered`: an answer may have its value long before it is due.
         if not answer.processed or not isinstance(answer.value, Sample):
             return None
-        limiter = self._limiter
-        return _Look(answer.value, self._env.now, limiter.bucket_wait_s_sum, limiter.tally.granted_tokens)
+        limiter, tally = self._limiter, self._limiter.tally
+        # The tally counts a wait for each grant, also where it took no time.
+        return _Look(answer.value, self._env.now, limiter.bucket_wait_s_sum, tally.granted_tokens, tally.waits_count)
 
     def _pass_over(self, index: int) -> None:
         """Leave a window unjudged; but a container that ended for lack of memory says enough."""
@@ -267,56 +354,69 @@ class Calibration:
 
     def _judge(self, index: int, first: _Look, last: _Look) -> None:
         rate = self.rate_tokens_per_s
-        cpu_s = last.sample.cpu_s - first.sample.cpu_s
-        cpu_ratio = cpu_s / ((last.sample.at_s - first.sample.at_s) * self._cpus_limit)
-        wanted = self._rule.rate_after(rate, cpu_ratio)
+        load = Load(self._cpu_ratio(first.sample, last.sample), self._stock_ratio(first, last))
+        wanted = self._rule.rate_after(rate, load)
         action: Action = "keep" if wanted == rate else "raise" if wanted > rate else "reduce"
         found = Round(
             index=index,
             began_s=first.sample.at_s,
             ended_s=last.sample.at_s,
             rate_tokens_per_s=rate,
-            cpu_ratio=cpu_ratio,
+            cpu_ratio=load.cpu_ratio,
             memory_ratio=_memory_bytes_max(first.sample, last.sample) / self._memory_bytes_limit,
             throttled_period_ratio=_throttled_ratio(first.sample, last.sample),
             waited_ratio=(last.wait_s_sum - first.wait_s_sum) / (self._takers_count * (last.at_s - first.at_s)),
             oom_kills_count=last.sample.oom_kills_count - first.sample.oom_kills_count,
             action=action,
+            stock_ratio=load.stock_ratio,
         )
         self.rounds.append(found)
-        self.outcome = self._verdict(found, wanted, is_stock_spent=self._is_stock_spent(first, last))
+        is_stock_spent = self._surplus_tokens(first, last) > 0
+        self.outcome = self._verdict(found, load, wanted, is_stock_spent=is_stock_spent)
         if self.outcome is None and action != "keep" and index < self._terms.rounds_count_max:
-            self._left.append((rate, action))
             self._limiter.turn(wanted)
-        self._note(f"round {index}: {rate:.6g} tokens/s, CPU {100 * cpu_ratio:.1f} % of its limit: {action}")
+        self._note(f"round {index}: {rate:.6g} tokens/s, CPU {100 * load.cpu_ratio:.1f} % of its limit: {action}")
 
-    def _verdict(self, found: Round, wanted: float, *, is_stock_spent: bool) -> Verdict | None:
+    def _cpu_ratio(self, first: Sample, last: Sample) -> float:
+        return (last.cpu_s - first.cpu_s) / ((last.at_s - first.at_s) * self._cpus_limit)
+
+    def _surplus_tokens(self, first: _Look, last: _Look) -> float:
+        """How much more was granted in a window than dripped in."""
+        dripped_tokens = self.rate_tokens_per_s * (last.at_s - first.at_s) * self._buckets_count
+        return last.granted_tokens - first.granted_tokens - dripped_tokens
+
+    def _stock_ratio(self, first: _Look, last: _Look) -> float:
+        """The part of the tokens granted in a window that had been in store."""
+        granted_tokens = last.granted_tokens - first.granted_tokens
+        if not granted_tokens:
+            return 0.0
+        # Grants are whole: each bucket may have one more than dripped in, as it may have one less the next time.
+        grant_tokens_mean = granted_tokens / (last.grants_count - first.grants_count)
+        stock_tokens = self._surplus_tokens(first, last) - self._buckets_count * grant_tokens_mean
+        return max(0.0, stock_tokens) / granted_tokens
+
+    def _verdict(self, found: Round, load: Load, wanted: float, *, is_stock_spent: bool) -> Verdict | None:
         """The outcome, where this round makes it final."""
         if found.memory_ratio > self._terms.memory_ratio_max or found.oom_kills_count > 0:
             return "over_limit"
         if found.action == "keep":
-            return self._confirmed(found)
+            return self._confirmed(load)
         self._said, self._said_count = None, 0
+        # As long as more is spent than drips in, however little, that nobody waits is no sign.
         if found.action == "raise" and found.waited_ratio < WAITED_RATIO_MIN and not is_stock_spent:
             return "not_rate_bound"
-        return "oscillating" if self._comes_back(wanted, found.action) else None
+        rounds_left_count = self._terms.rounds_count_max - found.index
+        return "oscillating" if self._rule.oscillates(wanted, rounds_left_count) else None
 
-    def _confirmed(self, found: Round) -> Verdict | None:
+    def _confirmed(self, load: Load) -> Verdict | None:
         """What a kept rate means, once enough windows in a row have said it."""
-        is_inside = self._terms.cpu_ratio_low <= found.cpu_ratio <= self._terms.cpu_ratio_high
-        said: Verdict = "converged" if is_inside else "settled_outside_band"
+        side = load.side(self._terms)
+        said: Verdict | None = None
+        if side is not None:
+            said = "converged" if side == "inside" else "settled_outside_band"
         self._said_count = self._said_count + 1 if said == self._said else 1
         self._said = said
         return said if self._said_count >= self._terms.confirm_count else None
-
-    def _comes_back(self, wanted: float, action: Action) -> bool:
-        """Whether a rate was tried before and left the other way."""
-        return any(abs(wanted / rate - 1) <= SAME_RATE_RATIO and way != action for rate, way in self._left)
-
-    def _is_stock_spent(self, first: _Look, last: _Look) -> bool:
-        """Whether more was spent than dripped in: then nobody waits only until the buckets are empty."""
-        dripped_tokens = self.rate_tokens_per_s * (last.at_s - first.at_s) * self._buckets_count
-        return last.granted_tokens - first.granted_tokens > dripped_tokens
 
 
 def _takers_count(story: Story, rate_limit: str) -> int:

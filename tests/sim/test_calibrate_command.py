@@ -17,6 +17,7 @@ from scenarios.story import TokenBucket
 from sim.calibrate_command import register
 from sim.calibration_course import CALIBRATION
 from sim.errors import RequestError
+from sim.machine import Sample
 from sim.metrics import Metric
 from sim.policies.calibration import Course, Round
 from sim.record import Recorder
@@ -54,13 +55,18 @@ agents: {worker: {count: 5, steps: [{take: {from: llm, tokens: {uniform: [4.5, 5
 calibrate: {turn: llm, watch: agents, window: 6s, settle: 2s, rounds: 4}
 """
 ROUND = Round(1, 0.0, 300.0, 8.0, 0.75, 0.4, 0.1, 0.02, 0, "keep")
+MEMORY = Metric("memory_bytes_max", "agents", "physics", "bytes", 1.0 * 1024**3)
 
 
 class Calibrating:
-    """A world in which every calibration has the outcome given, and every other run the metrics given."""
+    """A world in which every calibration has the outcome given, and every other run the metrics given and 1.5 cores.
+
+    The run of a number in `ends` ends with the error given there instead.
+    """
 
     def __init__(self, name: str, outcome: Verdict = "converged", *metrics: Metric) -> None:
         """Have run nothing."""
+        self.ends: dict[int, BaseException] = {}
         self.name = name
         self.stories: list[Story] = []
         self.directories: list[Path | None] = []
@@ -78,7 +84,12 @@ class Calibrating:
         """Keep the story and the place of its record."""
         self.stories.append(story)
         self.directories.append(directory)
+        if len(self.stories) in self.ends:
+            raise self.ends[len(self.stories)]
         recorder = Recorder(None)
+        recorder.begin_window(0.0, story.duration_s)
+        for at_s in (0.0, story.duration_s):
+            recorder.sample(Sample("agents", at_s, 1.5 * at_s, 0, 0, 0.0, 0, 0, 0, 0))
         if story.calibrate is not None:
             course = Course(self._outcome, 8.0, story.calibrate.rule, 0, (ROUND,))
             recorder.findings[CALIBRATION] = asdict(course)
@@ -175,6 +186,92 @@ def test_only_the_band_is_fine(
     assert [asdict(ROUND)] == data["iterations"]
 
 
+@pytest.fixture(name="interrupted")
+def _interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C as soon as the second round of a calibration is written down."""
+    event = Recorder.event
+
+    def noted(
+        recorder: Recorder, at_s: float, what: str, container: str | None, agent: str | None, detail: str
+    ) -> None:
+        if detail.startswith("round 2: "):
+            raise KeyboardInterrupt
+        event(recorder, at_s, what, container, agent, detail)
+
+    monkeypatch.setattr(Recorder, "event", noted)
+
+
+def test_ctrl_c_prints_the_course_so_far(interrupted: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its rounds and its rate, no verdict, and where the record of the run lies; nothing is tried or written."""
+    path, record, written = tmp_path / "quick.yaml", tmp_path / "r", tmp_path / "out.yaml"
+    path.write_text(QUICK, encoding="utf-8")
+    options = ("--agents", "9", "--write", str(written), "--record", str(record))
+    code = typed(str(path), *options, sim=SimulatedWorld())
+    lines = capsys.readouterr().out.splitlines()
+
+    assert 130 == code
+    assert ["1", "2"] == [line.split()[0] for line in lines[3:5]]
+    assert [
+        "no verdict: 2 rounds judged, and the rate is at 8 tokens/s",
+        "not comparable: the run did not end",
+        f"record: {record}",
+        "interrupted: this is what was known until then",
+    ] == lines[6:]
+    assert (True, False, False) == tuple(
+        one.exists() for one in (record / "journal.jsonl", record / "summary.json", written)
+    )
+
+
+def test_ctrl_c_prints_json_that_says_so(interrupted: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One object, with the rounds so far."""
+    path = tmp_path / "quick.yaml"
+    path.write_text(QUICK, encoding="utf-8")
+    code = typed(str(path), "--json", sim=SimulatedWorld())
+    told = json.loads(capsys.readouterr().out)
+
+    assert (130, True, "out_of_rounds", 8.0) == (code, told["interrupted"], told["outcome"], told["rate"])
+    assert ["reduce", "keep"] == [one["action"] for one in told["iterations"]]
+    assert (False, ["the run did not end"], None) == (told["comparable"], told["reasons"], told["configuration"])
+
+
+def test_ctrl_c_before_anything_is_calibrated_prints_nothing(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """There is nothing to print; the code is the same."""
+    world = Calibrating("docker")
+    world.ends[1] = KeyboardInterrupt()
+
+    assert 130 == typed(file, "--on", "docker", docker=world)
+    assert "" == capsys.readouterr().out
+
+
+def test_ctrl_c_leaves_the_numbers_of_agents_that_were_tried(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As text and as JSON, with the course that was found before."""
+    world = Calibrating("sim", "converged", MEMORY)
+    world.ends = dict.fromkeys((3, 6), KeyboardInterrupt())
+    codes = [typed(file, "--agents", "8,14", *more, sim=world) for more in ([], ["--json"])]
+    text, _, told = capsys.readouterr().out.partition("{")
+    data = json.loads("{" + told)
+
+    assert [130, 130] == codes
+    assert text.endswith("\ninterrupted: 1 of 2 other numbers of agents were tried\n")
+    assert "\nconverged: " in text
+    assert (True, "converged", [8]) == (
+        data["interrupted"],
+        data["outcome"],
+        [one["agents_count"] for one in data["agents"]],
+    )
+
+
+def test_a_failure_takes_nothing_away_that_was_found(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The JSON has the course, and the failure is told as ever."""
+    world = Calibrating("sim")
+    world.ends[2] = RequestError("it cannot be run")
+    with pytest.raises(RequestError, match=r"^it cannot be run$"):
+        typed(file, "--agents", "8", "--json", sim=world)
+    told = json.loads(capsys.readouterr().out)
+
+    assert ("converged", [], False) == (told["outcome"], told["agents"], told["interrupted"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -207,19 +304,18 @@ def test_a_story_must_say_what_to_calibrate() -> None:
 
 
 def test_the_rate_is_tried_with_other_numbers_of_agents(file: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """At the rate that was found, for as many windows as a verdict takes, with nothing turned any more."""
-    values = {"cpu_cores_mean": 1.5, "memory_bytes_max": 1.0 * 1024**3, "oom_kill_count": 0.0}
-    metrics = (Metric(name, "agents", "physics", "", value) for name, value in values.items())
-    world = Calibrating("sim", "converged", *metrics)
+    """At the rate that was found, nothing turned any more: a window to start in, then as many as a verdict takes."""
+    world = Calibrating("sim", "converged", MEMORY)
     code = typed(file, "--agents", "8, 14", sim=world)
     _, *others = world.stories
 
     assert 0 == code
     assert [(8, 2), (14, 2)] == [tuple(group.count for group in story.agents) for story in others]
-    assert [(None, 8.0, 900.0)] * 2 == [(story.calibrate, rate(story), story.duration_s) for story in others]
+    assert [(None, 8.0, 1200.0)] * 2 == [(story.calibrate, rate(story), story.duration_s) for story in others]
     assert 3 == len({str(directory) for directory in world.directories})
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()[-2:]]
-    assert [["8", "within"], ["14", "within"]] == [[row[0], row[-1]] for row in rows]
+    *_, first, second, time = capsys.readouterr().out.splitlines()
+    assert [["8", "within"], ["14", "within"]] == [[row.split()[0], row.split()[-1]] for row in (first, second)]
+    assert time.startswith("CPU is of the 900 s after the first 300 s, ")
 
 
 def test_other_numbers_are_shrunk_alike(file: str) -> None:
@@ -228,7 +324,7 @@ def test_other_numbers_are_shrunk_alike(file: str) -> None:
     typed(file, "--on", "docker", "--agents", "20", docker=world)
     _, other = world.stories
 
-    assert (8.0, 90.0, 1.0) == (rate(other), other.duration_s, other.containers[0].cpus_limit)
+    assert (8.0, 120.0, 1.0) == (rate(other), other.duration_s, other.containers[0].cpus_limit)
 
 
 @pytest.mark.parametrize("outcome", ["oscillating", "over_limit", "not_rate_bound", "out_of_rounds"])
@@ -299,4 +395,5 @@ def test_a_simulated_calibration_from_beginning_to_end(tmp_path: Path, capsys: p
     assert ("converged", 8.0) == (told["outcome"], told["rate"])
     assert ["reduce", "keep", "keep"] == [one["action"] for one in told["iterations"]]
     assert [[], ["CPU above the band"]] == [one["beyond"] for one in told["agents"]]
+    assert [(True, [])] * 2 == [(one["comparable"], one["broken"]) for one in told["agents"]]
     assert (tmp_path / "r" / "summary.json").exists()

@@ -19,6 +19,8 @@ from sim.calibrate_text import (
     headcounts_text,
     verdict_sentence,
 )
+from sim.checks import Check
+from sim.machine import Sample
 from sim.metrics import Metric
 from sim.policies.calibration import Course, Round
 from sim.record import Recorder
@@ -54,7 +56,7 @@ def outcome(record: Path | None = None, world: str = "sim", *reasons: str) -> Ou
     return Outcome(world, (), (), (), Recorder(None), record, comparable=not reasons, reasons=tuple(reasons))
 
 
-def ended(verdict: Verdict, **last: float) -> Course:
+def ended(verdict: Verdict, **last: float | str) -> Course:
     """A course of another outcome, with other figures in its last round."""
     return replace(CONVERGED, outcome=verdict, rounds=(FIRST, SECOND, replace(THIRD, **last)))  # type: ignore[arg-type]
 
@@ -75,13 +77,12 @@ def test_the_course_is_a_line_for_each_round(tmp_path: Path) -> None:
     assert 9 == len(lines)
 
 
-def test_a_last_step_that_was_not_taken_is_told_so() -> None:
-    """The rule wanted it, and nothing followed."""
+def test_a_real_run_that_was_disturbed_is_told_so() -> None:
+    """With where it was run, and why it may not be judged by."""
     course = replace(CONVERGED, outcome="out_of_rounds", rounds=(FIRST, replace(SECOND, action="raise")))
     lines = course_text(STORY, None, TERMS, outcome(None, "docker", "the machine was busy"), course).splitlines()
 
     assert lines[0].startswith("five on Docker: ")
-    assert lines[4].endswith("  to be raised")
     assert "not comparable: the machine was busy" == lines[-1]
 
 
@@ -93,6 +94,79 @@ def test_windows_that_were_not_judged_are_counted() -> None:
     assert "windows that could not be judged: 3" in text.splitlines()
     cure = "see why agents was not there or not read"
     assert f"out of rounds: no window could be judged; {cure}" == text.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "action", "told"),
+    [
+        ("oscillating", "raise", "stopped: oscillating"),
+        ("not_rate_bound", "raise", "stopped: not bound by the rate"),
+        ("over_limit", "reduce", "stopped: over the limit"),
+        ("over_limit", "keep", "stopped: over the limit"),
+        ("out_of_rounds", "keep", "stopped: out of rounds"),
+        ("settled_outside_band", "keep", "kept"),
+    ],
+)
+def test_the_last_round_says_what_ended_the_course(verdict: Verdict, action: str, told: str) -> None:
+    """Whatever the rule would have done: nothing followed."""
+    course = replace(CONVERGED, outcome=verdict, rounds=(FIRST, replace(SECOND, action=action)))  # type: ignore[arg-type]
+    lines = course_text(STORY, None, TERMS, outcome(), course).splitlines()
+
+    assert [
+        "reduced to 8 tokens/s",
+        told,
+    ] == [line.rpartition("  ")[2] for line in lines[3:5]]
+
+
+def test_a_round_before_windows_that_were_not_judged_did_not_end_the_course() -> None:
+    """Its step was taken, and the container was killed at the rate that followed."""
+    course = Course("over_limit", 12.5, "as_written", 1, (replace(FIRST, action="raise"),))
+    lines = course_text(STORY, None, TERMS, outcome(), course).splitlines()
+
+    assert lines[3].endswith("  raised to 12.5 tokens/s")
+
+
+def test_a_rate_that_was_kept_because_of_a_stock_is_told_so() -> None:
+    """The CPU alone would not explain it."""
+    course = replace(CONVERGED, rounds=(replace(FIRST, action="keep", stock_ratio=0.5), SECOND, THIRD))
+    lines = course_text(STORY, None, TERMS, outcome(), course).splitlines()
+
+    assert lines[3].endswith("  kept; stored tokens were spent")
+    assert lines[4].endswith("  kept")
+
+
+def test_a_course_that_was_interrupted_claims_nothing() -> None:
+    """Its rounds, its rate, and that there was no verdict."""
+    course = Course("out_of_rounds", 8.0, "as_written", 0, (FIRST,))
+    unended = outcome(None, "sim", "the run did not end")
+    lines = course_text(STORY, None, TERMS, unended, course, interrupted=True).splitlines()
+
+    assert lines[3].endswith("  reduced to 8 tokens/s")
+    assert [
+        "no verdict: 1 round judged, and the rate is at 8 tokens/s",
+        "not comparable: the run did not end",
+        "interrupted: this is what was known until then",
+    ] == lines[5:]
+
+
+def test_an_outcome_that_was_final_stands_after_an_interrupt() -> None:
+    """Only the end of the run is missing."""
+    lines = course_text(STORY, None, TERMS, outcome(), CONVERGED, interrupted=True).splitlines()
+
+    assert lines[-2].startswith("converged: at 8 tokens/s")
+    assert lines[-1].startswith("interrupted: ")
+
+
+def test_broken_checks_are_told() -> None:
+    """In the text, and with those that held in the JSON."""
+    checks = (
+        Check("no token is minted", ok=False, detail="llm granted 9"),
+        Check("times never run", ok=True, detail=""),
+    )
+    broken = replace(outcome(), checks=checks)
+
+    assert "law broken: no token is minted: llm granted 9" in course_text(STORY, None, TERMS, broken, CONVERGED)
+    assert [False, True] == [one["ok"] for one in course_json(STORY, None, broken, CONVERGED, [])["checks"]]
 
 
 @pytest.mark.parametrize(
@@ -112,8 +186,8 @@ def test_windows_that_were_not_judged_are_counted() -> None:
         (
             ended("oscillating"),
             (
-                "oscillating: from 8 tokens/s the rule turns back to a rate it came from; take smaller steps, or "
-                "--rule damped"
+                "oscillating: at 8 tokens/s the rule goes to and fro between rates that are too low and too high; take "
+                "smaller steps, or --rule damped"
             ),
         ),
         (
@@ -145,6 +219,20 @@ def test_windows_that_were_not_judged_are_counted() -> None:
             ),
         ),
         (
+            ended("out_of_rounds", action="raise"),
+            (
+                "out of rounds: no verdict after 3 rounds; take smaller steps or --rule damped, raise calibrate.rounds "
+                "and duration, or start nearer than 8 tokens/s"
+            ),
+        ),
+        (
+            Course("out_of_rounds", 8.0, "as_written", 3, (FIRST,)),
+            (
+                "out of rounds: no verdict after 1 round, and the last windows could not be judged; see why agents was "
+                "not there or not read"
+            ),
+        ),
+        (
             ended("out_of_rounds"),
             (
                 "out of rounds: no verdict after 3 rounds; raise calibrate.rounds and duration, or start nearer than "
@@ -161,17 +249,32 @@ def test_each_outcome_is_one_sentence(course: Course, told: str) -> None:
 
 def test_the_json_has_every_round(tmp_path: Path) -> None:
     """Programs get the figures as they are."""
-    told = course_json(STORY, None, outcome(tmp_path), CONVERGED, [Headcount(8, 0.9, 0.5, 0, ("CPU above the band",))])
+    told = course_json(STORY, None, outcome(tmp_path), CONVERGED, [counted(8, 0.9, 0.5, 0, "CPU above the band")])
 
     assert ("calibrate", "five", "sim", "converged", 8.0) == tuple(
         told[key] for key in ("kind", "scenario", "world", "outcome", "rate")
     )
     assert [0.93, 0.744, 0.75] == [one["cpu_ratio"] for one in told["iterations"]]
-    assert [8] == [one["agents_count"] for one in told["agents"]]
-    assert str(tmp_path) == told["record"]
+    assert [(8, True, [])] == [(one["agents_count"], one["comparable"], [*one["reasons"]]) for one in told["agents"]]
+    assert (False, str(tmp_path)) == (told["interrupted"], told["record"])
+    assert course_json(STORY, None, outcome(), CONVERGED, [], interrupted=True)["interrupted"]
 
 
 # The rate with other numbers of agents.
+
+
+def counted(agents: int, cpu: float, memory: float, kills: int, *beyond: str) -> Headcount:
+    """A run with so many agents that nothing speaks against."""
+    return Headcount(agents, cpu, memory, kills, 300.0, 600.0, beyond, comparable=True, reasons=(), broken=())
+
+
+def sampled(start_cores: float, cores: float) -> Recorder:
+    """What is left of a run of an hour whose agents use so many cores in its first five minutes, and so many then."""
+    recorder = Recorder(None)
+    recorder.begin_window(10.0, 3610.0)
+    for at_s, cpu_s in ((10.0, 0.0), (310.0, 300 * start_cores), (3610.0, 300 * start_cores + 3300 * cores)):
+        recorder.sample(Sample("agents", at_s, cpu_s, 0, 0, 0.0, 0, 0, 0, 0))
+    return recorder
 
 
 @pytest.mark.parametrize(
@@ -185,32 +288,56 @@ def test_the_json_has_every_round(tmp_path: Path) -> None:
 def test_a_headcount_is_held_against_band_and_bounds(
     cores: float, gib: float, kills: float, beyond: tuple[str, ...]
 ) -> None:
-    """Cores and bytes become parts of the limits, and what does not hold is named."""
-    values = {"cpu_cores_mean": cores, "memory_bytes_max": gib * 1024**3, "oom_kill_count": kills}
+    """Cores and bytes become parts of the limits, and what does not hold is named; CPU at the start does not count."""
+    values = {"cpu_cores_mean": 1.9, "memory_bytes_max": gib * 1024**3, "oom_kill_count": kills}
     metrics = tuple(Metric(name, "agents", "physics", "", value) for name, value in values.items())
-    found = headcount_of(STORY, TERMS, 14, replace(outcome(), metrics=metrics))
+    found = headcount_of(STORY, TERMS, 14, replace(outcome(), metrics=metrics, recorder=sampled(2.0, cores)))
 
-    assert Headcount(14, cores / 2, gib / 4, int(kills), beyond) == found
+    assert (14, gib / 4, int(kills), beyond) == (
+        found.agents_count,
+        found.memory_ratio,
+        found.oom_kills_count,
+        found.beyond,
+    )
+    assert cores / 2 == pytest.approx(found.cpu_ratio)
+    assert (300.0, 3300.0) == (found.start_up_s, found.measured_s)
 
 
 def test_what_was_not_measured_is_told_so() -> None:
     """A container that never came up has no figures, and is not within anything."""
     found = headcount_of(STORY, TERMS, 20, outcome())
 
-    assert Headcount(20, None, None, 0, ("not measured",)) == found
+    assert (None, None, ("not measured",)) == (found.cpu_ratio, found.memory_ratio, found.beyond)
     assert "–" in headcounts_text(STORY, TERMS, CONVERGED, [found])
 
 
+def test_what_speaks_against_a_headcount_is_told() -> None:
+    """That its run was disturbed, and which laws it broke: in the line, and below with why."""
+    check = Check("no token is minted", ok=False, detail="llm granted 9")
+    disturbed = replace(outcome(None, "docker", "other load", "steal"), checks=(check,), recorder=sampled(2.0, 1.5))
+    found = headcount_of(STORY, TERMS, 8, disturbed)
+    lines = headcounts_text(STORY, TERMS, CONVERGED, [found]).splitlines()
+
+    assert (False, ("other load", "steal")) == (found.comparable, found.reasons)
+    assert lines[2].endswith(" (not comparable, law broken)")
+    assert [
+        "8 agents, law broken: no token is minted: llm granted 9",
+        "8 agents, not comparable: other load; steal",
+    ] == lines[-2:]
+
+
 def test_headcounts_are_a_line_each() -> None:
-    """With the scale of docker stats beside the part of the limit, and a verdict in words."""
-    counts = [Headcount(8, 0.75, 0.5, 0, ()), Headcount(20, 1.0, 0.99, 4, ("CPU above the band", "memory above 90 %"))]
+    """With the scale of docker stats beside the part of the limit, a verdict in words, and of which time it is."""
+    counts = [counted(8, 0.75, 0.5, 0), counted(20, 1.0, 0.99, 4, "CPU above the band", "memory above 90 %")]
     lines = headcounts_text(STORY, TERMS, CONVERGED, counts).splitlines()
 
     assert "at 8 tokens/s with" == lines[0]
     assert [
         ["8", "75.0 %", "150.0 %", "50.0 %", "0", "within"],
         ["20", "100.0 %", "200.0 %", "99.0 %", "4", "CPU above the band, memory above 90 %"],
-    ] == [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines[2:]]
+    ] == [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines[2:4]]
+    of_what = "in which agents start and spend what is in store; memory and kills are of all the time"
+    assert [f"CPU is of the 600 s after the first 300 s, {of_what}"] == lines[4:]
 
 
 # The configuration.

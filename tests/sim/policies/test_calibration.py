@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 from scenarios import load_text
 from scenarios.story import TokenBucket
 from sim.machine import Died, Machine, Refused, Sample
-from sim.policies.calibration import SAMPLE_S_MAX, VOID_COUNT_MAX, Calibration, Course, limits_of
+from sim.policies.calibration import (
+    SAME_RATE_RATIO,
+    SAMPLE_S_MAX,
+    VOID_COUNT_MAX,
+    Calibration,
+    Course,
+    limits_of,
+    watched,
+)
 from sim.policies.rate_limit import Limiter
 from sim.timers import after
 
@@ -123,6 +131,11 @@ def share(part: float) -> Response:
     return lambda rate: min(1.0, part * rate / 10.0)
 
 
+def zone(begin: float, end: float) -> Response:
+    """CPU in the band for the rates in between, far below it and far above it for the others."""
+    return lambda rate: 0.4 if rate < begin else 0.75 if rate < end else 0.95
+
+
 def each(parts: Iterable[float]) -> Response:
     """CPU of one window after another, whatever the rate."""
     left = iter(parts)
@@ -192,7 +205,56 @@ def test_acting_at_the_edges_of_the_band_oscillates() -> None:
 
 def test_a_cliff_oscillates() -> None:
     """Where the CPU jumps from 40 to 95 %, the written thresholds oscillate too."""
-    assert "oscillating" == course(lambda rate: 0.4 if rate < 12 else 0.95).outcome
+    found = course(zone(12, 12))
+
+    assert ("oscillating", [10.0, 12.5]) == (found.outcome, rates(found))
+
+
+@pytest.mark.parametrize(("up", "down", "rounds"), [(1.3, 0.8, 11), (1.3, 0.7, 9), (1.333, 0.75, 6)])
+def test_steps_that_never_come_back_to_a_rate_oscillate_too(up: float, down: float, rounds: int) -> None:
+    """As soon as no rate of the twelve rounds can lie between those that were too low and too high."""
+    found = course(zone(12, 12), raise_by_ratio=up, reduce_by_ratio=down, rounds_count_max=12)
+
+    assert ("oscillating", rounds) == (found.outcome, len(found.rounds))
+
+
+def test_steps_that_creep_up_on_the_band_do_not_oscillate() -> None:
+    """There and back is 4 % higher each time, until a rate does; it is near others that were left both ways."""
+    found = course(zone(11.5, 12), raise_by_ratio=1.3, reduce_by_ratio=0.8)
+
+    assert ("converged", 10) == (found.outcome, len(found.rounds))
+    assert found.rate_tokens_per_s == pytest.approx(10 * 1.04**4)
+
+
+def test_rounds_that_end_on_the_way_give_no_verdict() -> None:
+    """After there and back once it is not known where creeping leads."""
+    found = course(zone(12, 12), raise_by_ratio=1.3, reduce_by_ratio=0.8, rounds_count_max=3)
+
+    assert "out_of_rounds" == found.outcome
+
+
+@given(st.floats(1.02, 3), st.floats(0.3, 0.98), st.floats(5, 20), st.floats(1, 1.3), st.integers(2, 40))
+def test_what_would_converge_is_never_called_oscillating(
+    up: float, down: float, begin: float, width_ratio: float, rounds: int
+) -> None:
+    """Whatever the steps: followed by hand through all of its rounds, such a course comes to no rate that does."""
+    response = zone(begin, begin * width_ratio)
+    terms: dict[str, Any] = {"raise_by_ratio": up, "reduce_by_ratio": down, "rounds_count_max": rounds}
+    found = course(response, confirm_count=1, **terms)
+
+    tried = [10.0]
+    while len(tried) < rounds and response(tried[-1]) != 0.75:
+        tried.append(tried[-1] * (up if response(tried[-1]) < 0.5 else down))
+    *before, last = tried
+    is_new = all(abs(last / rate - 1) > 2 * SAME_RATE_RATIO for rate in before)
+    assert "oscillating" != found.outcome or response(last) != 0.75 or not is_new
+
+
+def test_of_two_windows_that_contradict_each_other_the_later_one_counts() -> None:
+    """At 10 tokens/s the CPU is too high and then, from 10.4 on, too low: nothing is known to be too high any more."""
+    found = course(each([0.95, 0.4, 0.4, 0.75]), raise_by_ratio=1.3, confirm_count=1)
+
+    assert ("converged", ["reduce", "raise", "raise", "keep"]) == (found.outcome, [one.action for one in found.rounds])
 
 
 # The damped rule.
@@ -281,6 +343,61 @@ def test_a_stock_that_is_being_spent_is_no_sign() -> None:
     found = bench.course()
 
     assert ("not_rate_bound", [10.0, 12.5]) == (found.outcome, rates(found))
+
+
+class Spending(Bench):
+    """A bench whose buckets are full, and whose last agent spends tokens by tens in the middle of the first window.
+
+    Five buckets get 10 tokens/s for 100 s in it: 5,000 tokens. Its CPU is as given, later ones are at 75 %.
+    """
+
+    def __init__(self, tokens: int, cpu_ratio: float, **terms: Any) -> None:  # noqa: ANN401  # Terms are of many types.
+        """Have spent nothing."""
+        told = story(level=10_000.0, **terms)
+        super().__init__(told, lambda _rate: cpu_ratio if self.env.now <= WINDOW_S else 0.75, waiting=4)
+        for _ in range(tokens // 10):
+            after(self.env, 50.0, lambda: self.limiter.take("worker/4", 10.0))
+
+
+def test_damped_does_not_take_a_stock_for_the_rate() -> None:
+    """95 % with 9,000 tokens are no less than 53 % with 5,000, and no more than 95: the rate is tried once more."""
+    found = Spending(9000, 0.95, rule="damped").course()
+
+    assert ("converged", [10.0, 10.0, 10.0]) == (found.outcome, rates(found))
+    assert ["keep", "keep", "keep"] == [one.action for one in found.rounds]
+    # Of 4,000 tokens too many, one amount for each of the five buckets is no stock.
+    assert [3950 / 9000, 0.0, 0.0] == [pytest.approx(one.stock_ratio) for one in found.rounds]
+
+
+def test_whole_amounts_are_no_stock() -> None:
+    """A window may have a grant more for each bucket than dripped in, before as after the others."""
+    found = Spending(5050, 0.79, rule="damped").course()
+
+    assert ("converged", [0.0, 0.0]) == (found.outcome, [one.stock_ratio for one in found.rounds])
+
+
+@pytest.mark.parametrize(("tokens", "cpu_ratio", "action"), [(5500, 0.95, "reduce"), (9000, 0.6, "raise")])
+def test_damped_turns_where_the_stock_makes_no_difference(tokens: int, cpu_ratio: float, action: str) -> None:
+    """Above the band without it as well, or below the band even with it."""
+    found = Spending(tokens, cpu_ratio, rule="damped").course()
+
+    assert action == found.rounds[0].action
+    assert 10.0 != found.rounds[1].rate_tokens_per_s
+
+
+def test_as_written_turns_by_what_is_measured() -> None:
+    """The document knows nothing of what the buckets hold."""
+    found = Spending(9000, 0.95).course()
+
+    assert [10.0, 8.0, 8.0] == rates(found)
+
+
+@pytest.mark.parametrize("rule", ["as_written", "damped"])
+def test_a_band_that_is_held_by_a_stock_is_not_confirmed(rule: str) -> None:
+    """It takes two windows more, in which only what drips in is spent."""
+    found = Spending(9000, 0.75, rule=rule).course()
+
+    assert ("converged", [10.0, 10.0, 10.0]) == (found.outcome, rates(found))
 
 
 @pytest.mark.parametrize(
@@ -388,6 +505,21 @@ def test_each_window_is_told_in_words() -> None:
     assert "round 1: 10 tokens/s, CPU 93.0 % of its limit: reduce" == bench.notes[0]
     assert "converged at 8 tokens/s" == bench.notes[-1]
     assert 4 == len(bench.notes)
+
+
+def test_a_course_is_known_before_it_ends() -> None:
+    """Who watches finds it however its run ends; what is begun later, or before, is not theirs."""
+    earlier = Bench(story(), share(0.75))
+    with watched() as begun:
+        bench = Bench(story(), share(0.93))
+    later = Bench(story(), share(0.75))
+    bench.env.process(bench.calibration.run(0.0))
+    bench.env.run(until=1.5 * WINDOW_S)
+    found = bench.calibration.course()
+
+    assert [bench.calibration] == begun
+    assert not {earlier.calibration, later.calibration} & set(begun)
+    assert ("out_of_rounds", [10.0], 8.0) == (found.outcome, rates(found), found.rate_tokens_per_s)
 
 
 # Containers that do not answer, or die.
