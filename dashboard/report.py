@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from plotly.offline import get_plotlyjs
 
-from dashboard import comparison_figures, record_shelf, tables, verdicts, wording
+from dashboard import comparison_figures, course_figures, record_shelf, tables, verdicts, wording
 from dashboard.errors import DashboardError
 from dashboard.report_page import PAGE
+from sim.course_comparison import courses_of
+from sim.report_text import course_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 CONTAINERS_MAX = 12
 INK = "#1f2933"
+
+NUMBER_COLUMNS = frozenset({"Real", "Simulated", "Error", "Noise", "Margin", "Full size", "As run"})
 
 VERDICT_CLASSES = {"agrees": "agrees", "does not agree": "differs"}
 
@@ -57,6 +61,7 @@ def report_html(validation: Shelved) -> str:
         overlays=_overlays(validation),
         differences=_differences(comparison),
         errors=_table(_error_cells(comparison)),
+        courses=_courses(comparison),
         extras=_extras(comparison),
         runs=_runs(validation),
         plotly=get_plotlyjs(),
@@ -105,6 +110,18 @@ def _error_cells(comparison: Mapping[str, Any]) -> list[tables.Row]:
     ]
 
 
+def _courses(comparison: Mapping[str, Any]) -> str:
+    """The calibrations of both worlds, window by window, where the story calibrates."""
+    courses = courses_of(comparison)
+    if courses is None:
+        return ""
+    sentence = course_sentence(courses)
+    figure = course_figures.of_comparison(courses)
+    drawn = "" if figure is None else _figure(figure) + _table(tables.course_comparison_rows(courses))
+    told = html.escape(f"{sentence[:1].upper()}{sentence[1:]}.")
+    return f"<h2>Calibration, window by window</h2><p>{told}</p>{drawn}"
+
+
 def _extras(comparison: Mapping[str, Any]) -> str:
     """What else the validation found out, where it did."""
     given = verdicts.load_given_words(comparison)
@@ -141,7 +158,7 @@ def _table(rows: Sequence[tables.Row]) -> str:
 
 def _alignment(column: str) -> str:
     """The class of a column's cells."""
-    is_number = column in {"Real", "Simulated", "Error", "Noise", "Margin", "Full size", "As run"}
+    is_number = column in NUMBER_COLUMNS or column.endswith((", real", ", simulated", ", difference"))
     return ' class="number"' if is_number else ""
 
 

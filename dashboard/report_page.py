@@ -65,6 +65,7 @@ $differences
 $errors
 <p class="label">★ headline metric, named before the run. Equivalent: the interval lies within the margin; different:
 outside; undecided: more repeats would tell. Noise is what two real runs of this story differ by.</p>
+$courses
 $extras
 <h2>What was run where</h2>
 $runs

@@ -6,12 +6,15 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from dashboard import wording
+from sim.report_text import points_text
 from sim.standing import standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from dashboard.record_shelf import Shelved
+    from sim.course_comparison import CourseComparison
+    from sim.policies.calibration import Course
     from sim.standing import Standing
 
 Row = dict[str, Any]
@@ -264,6 +267,51 @@ def control_rows(comparison: Mapping[str, Any]) -> list[Row]:
 def _plain(value: object) -> str:
     """A number to three figures; anything else as it is."""
     return wording.figures(float(value)) if isinstance(value, int | float) else str(value)
+
+
+def course_rows(course: Course) -> list[Row]:
+    """A row per window of a calibration: the rate, what the container did at it, and what the rule wanted then."""
+    return [
+        {
+            "Window": str(found.index),
+            "Rate": _rate(found.rate_tokens_per_s),
+            "CPU of limit": wording.percent(found.cpu_ratio),
+            "Memory of limit": wording.percent(found.memory_ratio),
+            "Throttled periods": wording.percent(found.throttled_period_ratio),
+            "Waiting for tokens": wording.percent(found.waited_ratio),
+            "The rule": found.action,
+        }
+        for found in course.rounds
+    ]
+
+
+def course_comparison_rows(courses: CourseComparison) -> list[Row]:
+    """A row per window of both worlds' calibrations: means side by side, and of how many runs; shares are of limits."""
+    return [
+        {
+            "Window": str(window.index),
+            "Rate, real": _rate(window.rate_tokens_per_s.live),
+            "Rate, simulated": _rate(window.rate_tokens_per_s.sim),
+            "CPU, real": wording.percent(window.cpu_ratio.live),
+            "CPU, simulated": wording.percent(window.cpu_ratio.sim),
+            "CPU, difference": _points(window.cpu_ratio.difference),
+            "Memory, difference": _points(window.memory_ratio.difference),
+            "Throttled, difference": _points(window.throttled_period_ratio.difference),
+            "Waiting, difference": _points(window.waited_ratio.difference),
+            "Runs": f"{window.live_count} real, {window.sim_count} simulated",
+        }
+        for window in courses.windows
+    ]
+
+
+def _rate(rate_tokens_per_s: float | None) -> str:
+    """A rate of tokens, or a dash where no run had it."""
+    return wording.NONE if rate_tokens_per_s is None else f"{rate_tokens_per_s:.4g} tokens/s"
+
+
+def _points(difference: float | None) -> str:
+    """A difference of two shares in percentage points, with a true minus as all differences here."""
+    return points_text(difference).replace("-", "−")
 
 
 def what_if_rows(as_shipped: Mapping[str, Any], changed: Mapping[str, Any]) -> list[Row]:

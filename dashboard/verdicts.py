@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from dashboard import wording
 from sim.compare import EQUIVALENT_RATIO_MIN, MEDIAN_ERROR_RATIO_MAX, P90_ERROR_RATIO_MAX
+from sim.course_comparison import courses_of
+from sim.report_text import courses_apart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +60,8 @@ def sentence(comparison: Mapping[str, Any]) -> Sentence:
         "agrees": f"The model agrees with reality on {story}.",
         "does not agree": f"The model does not agree with reality on {story}.",
     }.get(verdict, f"These runs of {story} cannot be compared.")
-    parts = [_reason_words(comparison), figure_words(comparison), furthest_words(comparison)]
+    why = (_reason_words(comparison), _courses_words(comparison))
+    parts = [*why, figure_words(comparison), furthest_words(comparison)]
     return Sentence(verdict, SIGNS.get(verdict, "?"), headline, " ".join(filter(None, parts)))
 
 
@@ -99,6 +102,13 @@ def _reason_words(comparison: Mapping[str, Any]) -> str:
         return ""
     joined = "; ".join(reasons)
     return f"{joined[:1].upper() + joined[1:]}."
+
+
+def _courses_words(comparison: Mapping[str, Any]) -> str:
+    """In what the calibrations of both worlds do not agree, where they do not."""
+    courses = courses_of(comparison)
+    apart = courses_apart(courses) if courses is not None else ""
+    return f"{apart[:1].upper()}{apart[1:]}." if apart else ""
 
 
 def effort_words(comparison: Mapping[str, Any]) -> str:

@@ -13,9 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.agreement_table import HEADINGS, LEGEND, cells, cells_of_all, markdown_table
+from sim.course_comparison import courses_of
 from sim.errors import RecordError, RequestError
-from sim.report_text import UNKNOWN, metric_label, ratio_text, value_text
-from sim.standing import Standing, current, standing
+from sim.report_text import (
+    COURSE_HEADINGS,
+    UNKNOWN,
+    course_rows,
+    course_sentence,
+    courses_apart,
+    metric_label,
+    ratio_text,
+    value_text,
+)
+from sim.standing import DIFFERS, Standing, current, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,7 +111,7 @@ def _overview_cells(kept: Kept) -> tuple[str, ...]:
 
 
 def _section(kept: Kept) -> str:
-    """One story: where it was measured, the verdict, the table, the negative controls."""
+    """One story: where it was measured, the verdict, the metrics, its calibrations, the negative controls."""
     with _undamaged(kept.directory):
         told = kept.told
         table = markdown_table(METRIC_HEADINGS, [_metric_cells(row) for row in told["metrics"]])
@@ -109,8 +119,19 @@ def _section(kept: Kept) -> str:
             f"- {control['name']}: {'caught' if control['caught'] else 'NOT CAUGHT'} ({control['detail']})"
             for control in told.get("negative_controls", [])
         ]
-        lines = [f"## {told['scenario']}", "", _circumstances(kept), "", _verdict(told), "", *table]
+        lines = [f"## {told['scenario']}", "", _circumstances(kept), "", _verdict(told), "", *table, *_courses(told)]
         return "\n".join([*lines, "", "Negative controls:", "", *controls] if controls else lines)
+
+
+def _courses(told: dict[str, Any]) -> list[str]:
+    """Both calibrations window by window and what they came to; nothing where the story calibrates nothing."""
+    courses = courses_of(told)
+    if courses is None:
+        return []
+    sentence = course_sentence(courses)
+    rows = course_rows(courses)
+    table = ["Calibration, window by window:", "", *markdown_table(COURSE_HEADINGS, rows), ""] if rows else []
+    return ["", *table, f"{sentence[:1].upper()}{sentence[1:]}."]
 
 
 def _circumstances(kept: Kept) -> str:
@@ -143,7 +164,7 @@ def _verdict(told: dict[str, Any]) -> str:
     line = (
         f"**{told['verdict']}**: median error {ratio_text(told['median_error_ratio'])}, 90th percentile "
         f"{ratio_text(told['p90_error_ratio'])}, {ratio_text(told['equivalent_ratio'])} of physics metrics equivalent, "
-        f"{told['different_count']} different."
+        f"{told['different_count']} different{_apart(told)}."
     )
     if not given:
         return line
@@ -152,6 +173,13 @@ def _verdict(told: dict[str, Any]) -> str:
         f"{ratio_text(given['median_error_ratio'])}, 90th {ratio_text(given['p90_error_ratio'])}, "
         f"{ratio_text(given['equivalent_ratio'])} equivalent."
     )
+
+
+def _apart(told: dict[str, Any]) -> str:
+    """What calibrations say against agreement, where runs may be judged at all."""
+    courses = courses_of(told) if told["verdict"] == DIFFERS else None
+    apart = courses_apart(courses) if courses is not None else ""
+    return f"; {apart}" if apart else ""
 
 
 def _metric_cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ container, a total that equals the container's figure is that figure again, and 
 Structural zeros (zero in every run of both worlds) are dropped too: they would all agree, and say nothing.
 
 Agreement is asked of physics metrics alone; what both worlds take from the same code proves nothing by agreeing.
+A story that calibrates must also come to the same outcome, and to rates less than a step apart.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sim.agreement import MetricComparison, Observed, judge
 from sim.baseline import Baseline, pool
+from sim.calibration_course import CALIBRATION
 from sim.likely_reasons import likely_reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sim.baseline import Key
+    from sim.course_comparison import CourseComparison
     from sim.metrics import Metric
 
 # A story agrees when its physics metrics stay within all four.
@@ -80,7 +83,8 @@ class Circumstances:
     """What the caller knows of how the runs came about; everything a comparison cannot tell from metrics.
 
     `comparable` is False where the real runs were disturbed, and `reasons` says by what.
-    `load_given` is the comparison with simulations that were given the measured other load.
+    `load_given` is the comparison with simulations that were given the measured other load. `courses` is None where the
+    story calibrates nothing.
     """
 
     kind: Literal["validation", "comparison"] = "comparison"
@@ -94,6 +98,7 @@ class Circumstances:
     harness: Harness | None = None
     changed_ratios: tuple[ChangedRatio, ...] = ()
     negative_controls: tuple[NegativeControl, ...] = ()
+    courses: CourseComparison | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +159,11 @@ class Comparison:
 
     @property
     def verdict(self) -> Literal["agrees", "does not agree", "not comparable"]:
-        """Whether the story agrees: all four bounds hold, on runs that may be judged."""
+        """Whether the story agrees: all bounds hold and calibrations come to the same, on runs that may be judged."""
         if not self.circumstances.comparable or self.median_error_ratio is None:
             return "not comparable"
+        if self._courses_are_apart():
+            return "does not agree"
         enough = (self.equivalent_ratio or 0.0) >= EQUIVALENT_RATIO_MIN
         apart = any(far_apart(row) for row in self.physics)
         return "agrees" if self._errors_are_small() and enough and not apart else "does not agree"
@@ -164,7 +171,8 @@ class Comparison:
     @property
     def open(self) -> bool:
         """Whether all that stands against agreement is metrics that more repeats may yet decide."""
-        return self.verdict == "does not agree" and self._errors_are_small() and self.different_count == 0
+        may_agree = self._errors_are_small() and self.different_count == 0 and not self._courses_are_apart()
+        return self.verdict == "does not agree" and may_agree
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints and `comparison.json` holds; what is not known is None, never NaN."""
@@ -192,10 +200,16 @@ class Comparison:
         }
         if told.negative_controls:
             written["negative_controls"] = [asdict(control) for control in told.negative_controls]
+        if told.courses is not None:
+            written[CALIBRATION] = told.courses.to_json()
         return written
 
     def _errors(self) -> list[float]:
         return [row.error_ratio for row in self.physics if row.error_ratio is not None]
+
+    def _courses_are_apart(self) -> bool:
+        courses = self.circumstances.courses
+        return courses is not None and not courses.agree
 
     def _errors_are_small(self) -> bool:
         median, p90 = self.median_error_ratio, self.p90_error_ratio

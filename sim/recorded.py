@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from scenarios.story_json import story_from_json, story_to_json
 from sim.baseline import key_of_story, load_baseline
+from sim.calibration_course import CALIBRATION
 from sim.checks import Check
 from sim.compare import Circumstances, Comparison, Harness, compare
+from sim.course_comparison import compare_findings
 from sim.errors import RecordError, RequestError
 from sim.goals import GoalResult
 from sim.metrics import Metric, measure
@@ -101,6 +103,7 @@ def compare_recorded(first: Path, second: Path, home: Path) -> Comparison:
         scenario=story.name,
         comparable=all(run.comparable for run in runs),
         reasons=tuple(dict.fromkeys(reason for run in runs for reason in run.reasons)),
+        courses=compare_findings(story.calibrate, *([run.recorder.findings for run in side] for side in (real, other))),
     )
     return replace(comparison, circumstances=circumstances)
 
@@ -109,6 +112,7 @@ def _recorder(record: Record) -> Recorder:
     recorder = Recorder(None)
     recorder.tables = record.tables
     recorder.window = record.window
+    recorder.findings = {name: record.summary[name] for name in (CALIBRATION,) if name in record.summary}
     return recorder
 
 

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from sim.quantities import quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sim.agreement import MetricComparison
     from sim.compare import Comparison
+    from sim.course_comparison import CourseComparison, WindowComparison
+    from sim.policies.calibration import Verdict
 
 NAMES = {
     "agents_up_count": "agents up",
@@ -61,6 +63,14 @@ QUALIFIERS = {
 
 UNKNOWN = "–"
 HEADINGS = ("metric", "real", "simulated", "error", "noise", "verdict")
+COURSE_HEADINGS = (
+    "round",
+    "rate, real",
+    "rate, simulated",
+    "CPU of limit, real",
+    "CPU of limit, simulated",
+    "difference",
+)
 GAP = "  "
 
 SECONDS_MINUTES_FROM = 180.0
@@ -82,6 +92,8 @@ def comparison_text(comparison: Comparison, *, full: bool = False) -> str:
     lines = [_header(comparison), ""]
     if rows:
         lines += [*_table(comparison, rows), *_left_out(comparison, rows), ""]
+    if comparison.circumstances.courses is not None:
+        lines += [*_course_lines(comparison.circumstances.courses), ""]
     return "\n".join([*lines, *_ending(comparison)])
 
 
@@ -109,6 +121,35 @@ def ratio_text(ratio: float | None, *, signed: bool = False) -> str:
     # Adding zero turns a rounded -0.0 into 0.0.
     percent = round(100.0 * ratio, 1) + 0.0
     return f"{percent:+.1f} %" if signed else f"{percent:.1f} %"
+
+
+def points_text(difference: float | None) -> str:
+    """A difference of two shares in percentage points, signed: "+1.8 points"."""
+    # As for ratios, adding zero turns a rounded -0.0 into 0.0.
+    return UNKNOWN if difference is None else f"{round(100.0 * difference, 1) + 0.0:+.1f} points"
+
+
+def course_rows(courses: CourseComparison) -> list[tuple[str, ...]]:
+    """The cells of a table of both courses, a row for each window, under `COURSE_HEADINGS`."""
+    return [_course_cells(window) for window in courses.windows]
+
+
+def course_sentence(courses: CourseComparison) -> str:
+    """What the calibrations of both worlds came to, at which rate, and whether that is the same."""
+    rate = courses.rate_tokens_per_s
+    parts = (
+        f"calibrated, real: {_outcomes(courses.live_outcomes)}, at {_rates(rate.live, rate.live_low, rate.live_high)}",
+        f"simulated: {_outcomes(courses.sim_outcomes)}, at {_rates(rate.sim, rate.sim_low, rate.sim_high)}",
+        courses_apart(courses) or f"the same outcome, and rates less than {_step(courses)} apart",
+    )
+    return "; ".join(parts)
+
+
+def courses_apart(courses: CourseComparison) -> str:
+    """In what the calibrations of both worlds do not agree; empty where they do."""
+    parts = [] if courses.same_outcome else ["the calibrations come to another outcome"]
+    parts += [] if courses.rate_within_step else [f"their rates are {_step(courses)} or more apart"]
+    return " and ".join(parts)
 
 
 def _digits(value: float) -> str:
@@ -193,9 +234,7 @@ def _left_out(comparison: Comparison, shown: Sequence[MetricComparison]) -> list
 
 def _table(comparison: Comparison, rows: Sequence[MetricComparison]) -> list[str]:
     named = len({row.container for row in comparison.metrics} - {None}) > 1
-    cells = [HEADINGS, *(_cells(row, named=named) for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(HEADINGS))]
-    return [_aligned(line, widths) for line in cells]
+    return _columns([HEADINGS, *(_cells(row, named=named) for row in rows)])
 
 
 def _cells(row: MetricComparison, *, named: bool) -> tuple[str, ...]:
@@ -210,10 +249,55 @@ def _cells(row: MetricComparison, *, named: bool) -> tuple[str, ...]:
     )
 
 
+def _columns(cells: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    return [_aligned(line, widths) for line in cells]
+
+
 def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
     first = line[0].ljust(widths[0])
     figures = [cell.rjust(width) for cell, width in zip(line[1:-1], widths[1:-1], strict=True)]
     return GAP.join([first, *figures, line[-1]])
+
+
+def _course_lines(courses: CourseComparison) -> list[str]:
+    """Both courses side by side, and a sentence; the sentence alone where no window could be judged."""
+    rows = course_rows(courses)
+    table = [*_columns([COURSE_HEADINGS, *rows]), ""] if rows else []
+    return [*table, course_sentence(courses)]
+
+
+def _course_cells(window: WindowComparison) -> tuple[str, ...]:
+    rate, cpu = window.rate_tokens_per_s, window.cpu_ratio
+    return (
+        str(window.index),
+        _rate(rate.live),
+        _rate(rate.sim),
+        ratio_text(cpu.live),
+        ratio_text(cpu.sim),
+        points_text(cpu.difference),
+    )
+
+
+def _outcomes(counts: Mapping[Verdict, int]) -> str:
+    """How many runs came to what, the most frequent first: "converged (2 of 3), oscillating (1 of 3)"."""
+    whole = sum(counts.values())
+    ordered = sorted(counts.items(), key=lambda one: -one[1])
+    return ", ".join(f"{outcome.replace('_', ' ')} ({count} of {whole})" for outcome, count in ordered)
+
+
+def _rates(mean: float | None, low: float | None, high: float | None) -> str:
+    """The mean of the rates found, and between which they lie where they differ."""
+    between = f" ({low:.4g} to {high:.4g})" if low is not None and high is not None and low < high else ""
+    return f"{_rate(mean)}{between}"
+
+
+def _rate(rate_tokens_per_s: float | None) -> str:
+    return UNKNOWN if rate_tokens_per_s is None else f"{rate_tokens_per_s:.4g} tokens/s"
+
+
+def _step(courses: CourseComparison) -> str:
+    return f"a step (factor {courses.step_ratio:.4g})"
 
 
 def _ending(comparison: Comparison) -> list[str]:
@@ -239,12 +323,19 @@ def _ending(comparison: Comparison) -> list[str]:
 
 
 def _verdict_line(comparison: Comparison) -> str:
-    line = f"{comparison.verdict}: {_figures(comparison)}"
+    parts = [f"{comparison.verdict}: {_figures(comparison)}", _apart(comparison)]
+    line = "; ".join(filter(None, parts))
     reasons = comparison.circumstances.reasons
     if not reasons:
         return line
     more = f"; and {len(reasons) - REASONS_SHOWN_COUNT} more reasons" if len(reasons) > REASONS_SHOWN_COUNT else ""
     return f"{line}; {'; '.join(reasons[:REASONS_SHOWN_COUNT])}{more}"
+
+
+def _apart(comparison: Comparison) -> str:
+    """What calibrations say against agreement, where runs may be judged at all."""
+    courses = comparison.circumstances.courses
+    return courses_apart(courses) if courses is not None and comparison.verdict == "does not agree" else ""
 
 
 def _figures(comparison: Comparison) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scenarios.scale import changed_ratios, shrink
 from scenarios.story_json import story_to_json
 from sim.bands import BandRun, bands
 from sim.baseline import Baseline, key_of_story, load_baseline
 from sim.compare import ChangedRatio, Circumstances, Comparison, Harness, NegativeControl, compare, far_apart
+from sim.course_comparison import compare_findings
 from sim.physics.variant import BROKEN, Variant
 from sim.record import write_json
 from sim.report_text import metric_label
@@ -96,6 +97,7 @@ def judge(plan: Plan, small: Story, real: Sequence[Outcome], seconds_live: float
             ChangedRatio(ratio.name, ratio.full, ratio.shrunk) for ratio in changed_ratios(plan.story, small)
         ),
         negative_controls=tuple(_controls(plan, small, used, baseline, comparison, say)),
+        courses=compare_findings(small.calibrate, _findings(used), _findings(blind)),
     )
     comparison = replace(comparison, circumstances=circumstances)
     write_json(plan.directory / "comparison.json", comparison.to_json())
@@ -167,6 +169,10 @@ def _compare(
     return compare(
         [run.metrics for run in real], [run.metrics for run in simulated], baseline=baseline, headline=story.headline
     )
+
+
+def _findings(runs: Sequence[Outcome]) -> list[dict[str, Any]]:
+    return [run.recorder.findings for run in runs]
 
 
 def _harness(real: Sequence[Outcome]) -> Harness | None:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
-from dashboard import comparison_figures, record_shelf, report, tables, verdicts, wording
+from dashboard import comparison_figures, course_figures, record_shelf, report, tables, verdicts, wording
 from dashboard.views.choosing import choose_shelved
 from dashboard.views.plain_text import plain
+from sim.course_comparison import courses_of
+from sim.report_text import course_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +44,7 @@ def show() -> None:
     _show_verdict(comparison)
     _show_overlay(validation)
     _show_errors(comparison)
+    _show_courses(comparison)
     _show_circumstances(validation, comparison)
 
 
@@ -91,6 +94,20 @@ def _show_errors(comparison: Mapping[str, Any]) -> None:
         "★ headline metric, named before the run. Equivalent: the 90 % interval of the difference lies within the "
         "margin; different: outside; undecided: more repeats would tell."
     )
+
+
+def _show_courses(comparison: Mapping[str, Any]) -> None:
+    """How the calibrations of both worlds went, where the story calibrates."""
+    courses = courses_of(comparison)
+    if courses is None:
+        return
+    st.subheader("Calibration, window by window")
+    sentence = course_sentence(courses)
+    st.markdown(f"{plain(sentence[:1].upper() + sentence[1:])}.")
+    figure = course_figures.of_comparison(courses)
+    if figure is not None:
+        st.plotly_chart(figure, key="courses", alt="CPU and rate of both worlds, window by window")
+        st.dataframe(tables.course_comparison_rows(courses), hide_index=True)
 
 
 def _show_circumstances(validation: Shelved, comparison: Mapping[str, Any]) -> None:

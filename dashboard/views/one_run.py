@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard import figures, record_shelf, tables, wording
+from dashboard import course_figures, figures, record_shelf, tables, wording
 from dashboard.views.choosing import choose_shelved
 from dashboard.views.plain_text import plain
+from sim.calibrate_text import verdict_sentence
+from sim.calibration_course import course_of, terms_of
 from sim.errors import RecordError
 from sim.record import read_record
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dashboard.record_shelf import Shelved
+    from scenarios.story import Calibrate
+    from sim.policies.calibration import Course
     from sim.record import Record
 
 TILES = ("steps_per_s", "step_latency_s_p95", "cpu_cores_mean", "memory_bytes_max", "oom_kill_count")
@@ -42,6 +46,7 @@ def show() -> None:
         return
     _show_head(shelved, record)
     _show_in_time(record)
+    _show_calibration(record)
     _show_results(record)
     _show_provenance(record)
 
@@ -98,6 +103,31 @@ def _show_in_time(record: Record) -> None:
     whole = figures.story_in_time(record)
     if whole is not None:
         st.plotly_chart(whole, key="story", alt="levels of the whole story over the run's time")
+
+
+def _show_calibration(record: Record) -> None:
+    """What the rate was turned to and why, where the run calibrated one."""
+    try:
+        course, terms = course_of(record.summary), terms_of(record.story)
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        told = f"{type(problem).__name__}: {problem}"
+        st.error(f"This record's calibration is damaged and cannot be shown ({plain(told)}).", icon=":material/error:")
+        return
+    if course is not None and terms is not None:
+        _show_course(course, terms, str(record.provenance.get("world", "")))
+
+
+def _show_course(course: Course, terms: Calibrate, world: str) -> None:
+    """The verdict in one sentence, the course as a figure, and its windows as a table."""
+    st.subheader("Calibration")
+    sentence = verdict_sentence(terms, course)
+    st.markdown(f"{plain(sentence[:1].upper() + sentence[1:])}.")
+    figure = course_figures.of_run(course, terms, world)
+    if figure is not None:
+        st.plotly_chart(figure, key="course", alt="CPU and rate, window by window")
+        st.table(tables.course_rows(course), border="horizontal", hide_index=True)
+    if course.void_count:
+        st.caption(f"{wording.counted(course.void_count, 'window')} could not be judged.")
 
 
 def _show_results(record: Record) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,11 @@ from streamlit.testing.v1 import AppTest
 from dashboard import jobs
 from dashboard.commands import APP
 from dashboard.job_request import ALLOW_LIVE, JobRequest
+from scenarios import load
 from sim import places
+from sim.physics.host_profile import REFERENCE, load_profile
+from sim.run import simulate
+from tests.sim.made_courses import OTHER_OUTCOME
 from tests.sim.made_validation import compared, keep
 
 if TYPE_CHECKING:
@@ -49,6 +54,14 @@ def _bare(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home with nothing in it, and no records that ship."""
     monkeypatch.setattr(places, "SHIPPED_RECORDS", home / "nowhere")
     return home
+
+
+@pytest.fixture(name="calibrated")
+def _calibrated(bare: Path) -> str:
+    """The id of a simulated run that calibrated, alone in its home."""
+    run = "runs/20261101-100000-calibration-converges"
+    simulate(load("calibration-converges").story, profile=load_profile(REFERENCE), directory=bare / run)
+    return run
 
 
 def opened(page: str, **parameters: str) -> AppTest:
@@ -134,6 +147,34 @@ def test_a_run_is_chosen_by_the_address(shelf: Path) -> None:
     assert {"✓ holds"} == set(app.table[1].value["Result"])
 
 
+def test_a_run_that_calibrated_shows_its_course(bare: Path, calibrated: str) -> None:
+    """What it came to in one sentence, a figure, and a row for each window."""
+    app = opened("views/one_run.py", run=calibrated)
+    windows = app.table[0].value
+
+    assert "Calibration" in [head.value for head in app.subheader]
+    assert "Converged: at 8 tokens/s CPU is at 7" in words(app)
+    assert ["10 tokens/s", "8 tokens/s", "8 tokens/s"] == list(windows["Rate"])
+    assert not app.exception
+
+
+def test_a_run_that_calibrated_nothing_does_not_speak_of_it(shelf: Path) -> None:
+    """There is no empty section."""
+    assert "Calibration" not in [head.value for head in opened("views/one_run.py", run=RUN).subheader]
+
+
+def test_a_damaged_calibration_is_told_in_one_line(bare: Path, calibrated: str) -> None:
+    """The rest of the run is shown all the same."""
+    file = bare / calibrated / "summary.json"
+    told = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(told | {"calibration": {}}), encoding="utf-8")
+    app = opened("views/one_run.py", run=calibrated)
+
+    assert "This record's calibration is damaged and cannot be shown (KeyError" in words(app)
+    assert "Results" in [head.value for head in app.subheader]
+    assert not app.exception
+
+
 def test_an_unknown_run_in_the_address_is_said_so(shelf: Path) -> None:
     """A stale link opens the newest run and says that it is not the one asked for."""
     app = opened("views/one_run.py", run="runs/../../etc/passwd")
@@ -171,6 +212,28 @@ def test_a_validation_shows_its_verdict_first(shelf: Path) -> None:
     assert all(tile.delta[0] in "✓✗" for tile in app.metric)
     assert {"Real", "Simulated", "Error", "Noise", "Verdict"} <= set(errors.columns)
     assert "✓ caught" in set(app.table[0].value["Caught"])
+
+
+def test_a_validation_shows_the_calibrations_of_both_worlds(bare: Path) -> None:
+    """One sentence, a figure beside that of the metrics, and both courses as a table."""
+    comparison = compared("burst", 10.2)
+    told = replace(comparison.circumstances, courses=OTHER_OUTCOME)
+    keep(bare / "validations" / "20261101-100000-burst", replace(comparison, circumstances=told))
+    app = opened("views/model_against_reality.py")
+
+    assert "Calibration, window by window" in [head.value for head in app.subheader]
+    assert "Calibrated, real: converged (2 of 2), at 8 tokens/s" in words(app)
+    assert "the calibrations come to another outcome." in words(app)
+    assert ["10 tokens/s", "8 tokens/s"] == list(app.dataframe[1].value["Rate, real"])
+    assert 2 == len(app.get("plotly_chart"))
+    assert not app.exception
+
+
+def test_a_validation_that_calibrated_nothing_does_not_speak_of_it(shelf: Path) -> None:
+    """There is no empty section."""
+    app = opened("views/model_against_reality.py", validation=VALIDATION)
+
+    assert "Calibration, window by window" not in [head.value for head in app.subheader]
 
 
 def test_the_page_of_agreement_has_every_story_and_all_together(shelf: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ import pytest
 
 from dashboard import report
 from dashboard.errors import DashboardError
+from tests.sim.made_courses import OTHER_OUTCOME
+from tests.sim.made_validation import compared, keep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,6 +96,20 @@ def test_plotly_is_in_the_report_once(validation_dir: Path) -> None:
 
     assert len(re.findall(r"plotly\.js v\d", text)) == 1
     assert text.count("Plotly.newPlot(") == 2
+
+
+def test_calibrations_have_a_section_of_their_own(tmp_path: Path, validation_dir: Path) -> None:
+    """Sentence, figure and table of both courses; a story that calibrates nothing has none."""
+    comparison = compared("burst")
+    told = replace(comparison.circumstances, courses=OTHER_OUTCOME)
+    page = report.write_report(keep(tmp_path / "v", replace(comparison, circumstances=told)))
+    text = " ".join(outline(page).texts)
+
+    assert "Calibration, window by window" in text
+    assert "the calibrations come to another outcome." in text
+    assert "CPU, difference" in text
+    assert page.read_text(encoding="utf-8").count("Plotly.newPlot(") == 2
+    assert "Calibration" not in " ".join(outline(report.write_report(validation_dir)).texts)
 
 
 def test_text_from_records_is_never_markup(validation_dir: Path) -> None:

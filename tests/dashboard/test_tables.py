@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dashboard import record_shelf, tables
+from sim.course_comparison import compare_courses
+from tests.sim.made_courses import SAME, TERMS, course
 from tests.sim.made_validation import STARTED_AT, compared, keep
 
 if TYPE_CHECKING:
@@ -160,6 +162,29 @@ def test_changed_ratios_stand_side_by_side() -> None:
     assert [["samples per run", "300", "30"]] == [
         list(row.values()) for row in tables.changed_rows({"changed_ratios": changed})
     ]
+
+
+def test_each_window_of_a_calibration_is_a_row() -> None:
+    """Rate, parts of the limits, and what the rule wanted then; a window that was not judged is left out."""
+    rows = tables.course_rows(course("out_of_rounds", (10, 0.93), None, (8, 0.744)))
+
+    assert [
+        ["1", "10 tokens/s", "93 %", "25 %", "10 %", "50 %", "reduce"],
+        ["3", "8 tokens/s", "74.4 %", "25 %", "10 %", "50 %", "keep"],
+    ] == [list(row.values()) for row in rows]
+
+
+def test_windows_of_both_worlds_stand_side_by_side() -> None:
+    """Differences are in points, and each row says of how many runs it is."""
+    one_sided = compare_courses(TERMS, [course("converged", (8, 0.75))], [])
+
+    assert ["2", "8 tokens/s", "8 tokens/s", "75 %", "74.0 %", "−1.0 points", *["+0.0 points"] * 3] == list(
+        tables.course_comparison_rows(SAME)[1].values()
+    )[:-1]
+    assert "2 real, 3 simulated" == tables.course_comparison_rows(SAME)[1]["Runs"]
+    assert ["1", "8 tokens/s", "–", "75 %", *["–"] * 5, "1 real, 0 simulated"] == list(
+        tables.course_comparison_rows(one_sided)[0].values()
+    )
 
 
 def test_a_what_if_tells_by_how_much_each_metric_moved() -> None:

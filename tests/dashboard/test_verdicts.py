@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from dashboard import verdicts
+from sim.calibration_course import CALIBRATION
+from tests.sim.made_courses import found_at
 
 COMPARISON: dict[str, Any] = {
     "scenario": "cpu-quota-bursts",
@@ -46,6 +48,14 @@ def test_runs_that_cannot_be_compared_say_why() -> None:
 
     assert verdict.headline == "These runs of cpu-quota-bursts cannot be compared."
     assert verdict.explanation.startswith("Other load was 0.8 cores, above 0.1. Half of")
+
+
+def test_calibrations_that_came_apart_are_named_before_the_figures() -> None:
+    """Small errors under "does not agree" need a reason beside them."""
+    told = found_at(10.0, 20.0).to_json()
+    verdict = verdicts.sentence({**COMPARISON, "verdict": "does not agree", CALIBRATION: told})
+
+    assert verdict.explanation.startswith("Their rates are a step (factor 1.25) or more apart. Half of")
 
 
 def test_a_comparison_without_figures_has_a_sentence_too() -> None:

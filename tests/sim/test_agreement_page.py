@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,10 +11,14 @@ import pytest
 from sim.agreement_page import HOW, TITLE, newest_validations, page, read_remarks
 from sim.agreement_table import LEGEND
 from sim.errors import RecordError, RequestError
+from tests.sim.made_courses import OTHER_OUTCOME, SAME
 from tests.sim.made_validation import DISTURBED, STARTED_AT, compared, keep
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sim.compare import Comparison
+    from sim.course_comparison import CourseComparison
 
 EXPECTED = f"""\
 {TITLE}
@@ -51,6 +56,43 @@ Negative controls:
 def test_the_whole_page(tmp_path: Path) -> None:
     """All stories at the top, what people say about them, then each story: where it was measured, and every metric."""
     assert EXPECTED == page([keep(tmp_path / "v", compared("burst", 10.2))], "A remark.\n")
+
+
+COURSES = """\
+Calibration, window by window:
+
+| round | rate, real | rate, simulated | CPU of limit, real | CPU of limit, simulated | difference |
+|---|---|---|---|---|---|
+| 1 | 10 tokens/s | 10 tokens/s | 93.0 % | 95.0 % | +2.0 points |
+| 2 | 8 tokens/s | 8 tokens/s | 75.0 % | 74.0 % | -1.0 points |
+
+Calibrated, real: converged (2 of 2), at 8 tokens/s; simulated: converged (3 of 3), at 8 tokens/s; \
+the same outcome, and rates less than a step (factor 1.25) apart.
+
+Negative controls:
+"""
+
+
+def calibrated(courses: CourseComparison) -> Comparison:
+    """A comparison of a story that calibrates."""
+    comparison = compared("burst", 10.2)
+    return replace(comparison, circumstances=replace(comparison.circumstances, courses=courses))
+
+
+def test_calibrations_stand_below_the_metrics(tmp_path: Path) -> None:
+    """Both courses, and a sentence; a story that calibrates nothing has neither."""
+    text = page([keep(tmp_path / "v", calibrated(SAME))])
+
+    assert f"| equivalent |\n\n{COURSES}" in text
+    assert "Calibration" not in page([keep(tmp_path / "w", compared("burst"))])
+
+
+def test_calibrations_that_come_apart_stand_in_the_verdict(tmp_path: Path) -> None:
+    """Metrics alone would have agreed."""
+    text = page([keep(tmp_path / "v", calibrated(OTHER_OUTCOME))])
+
+    assert "**does not agree**: median error 1.0 %" in text
+    assert "0 different; the calibrations come to another outcome. Given" in text
 
 
 def test_a_validation_that_was_moved_gives_the_same_page(tmp_path: Path) -> None:

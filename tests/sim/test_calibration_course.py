@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scenarios import Story, load_text
-from sim.calibration_course import CALIBRATION, course_of
+from sim.calibration_course import CALIBRATION, course_of, terms_of
 from sim.physics.host_profile import load_profile
 from sim.record import Recorder, read_record
 from sim.recorded import recall, story_of
@@ -148,6 +148,7 @@ def test_the_record_tells_the_course(tmp_path: Path) -> None:
         len(told["rounds"]),
     )
     assert course(outcome) == course_of(record.summary)
+    assert load_text(RAISED, "t").calibrate == terms_of(record.story)
     assert 5 == len(details)
     assert details[0].startswith("round 1: 10 tokens/s, CPU 3")
     assert "settled_outside_band at 15.625 tokens/s" == details[-1]
@@ -181,6 +182,7 @@ def test_a_story_that_calibrates_nothing_has_no_course(tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "r" / "summary.json").read_text(encoding="utf-8"))
 
     assert course_of(summary) is None
+    assert terms_of(read_record(tmp_path / "r").story) is None
     assert CALIBRATION not in summary
 
 

@@ -23,6 +23,7 @@ from sim.compare import (
 )
 from sim.metrics import Metric
 from sim.quantities import error_floor
+from tests.sim.made_courses import OTHER_OUTCOME, SAME, found_at
 
 Runs = list[list[Metric]]
 
@@ -72,6 +73,7 @@ def test_error_below_the_floor_is_relative_to_the_floor() -> None:
     ("name", "unit", "floor"),
     [
         ("step_latency_s_p95", "s", 1e-3),
+        ("host_probe_latency_s_p99", "s", 1e-3),
         ("throttled_s", "s", 1.0),
         ("steps_per_s", "1/s", 1e-2),
         ("memory_bytes_max", "bytes", 2**20),
@@ -296,6 +298,34 @@ def test_agreement_needs_all_four_bounds(simulated: list[float], verdict: str) -
     comparison = compared(many_metrics(*[1.0] * len(simulated)), many_metrics(*simulated))
 
     assert comparison.verdict == verdict
+
+
+def test_calibrations_that_come_apart_forbid_agreement() -> None:
+    """Another outcome, or a rate a step away, weighs more than any metric; disturbed runs are not judged by it."""
+    comparison = compared(many_metrics(1.0), many_metrics(1.0))
+    told = [Circumstances(courses=courses) for courses in (None, SAME, OTHER_OUTCOME, found_at(8, 10))]
+    told.append(Circumstances(courses=OTHER_OUTCOME, comparable=False))
+
+    assert ["agrees", "agrees", "does not agree", "does not agree", "not comparable"] == [
+        dataclasses.replace(comparison, circumstances=one).verdict for one in told
+    ]
+
+
+def test_more_repeats_do_not_bring_calibrations_together() -> None:
+    """Where metrics alone are undecided more runs may tell; another outcome stays."""
+    comparison = compared(runs_of(0.09, 0.1, 0.11), runs_of(0.1, 0.1))
+    told = [Circumstances(courses=courses) for courses in (SAME, OTHER_OUTCOME)]
+
+    assert [True, False] == [dataclasses.replace(comparison, circumstances=one).open for one in told]
+
+
+def test_json_tells_calibrations_where_there_are_any() -> None:
+    """They stand under their key, and a story that calibrates nothing does not speak of them."""
+    comparison = compared(many_metrics(1.0), many_metrics(1.0))
+    told = dataclasses.replace(comparison, circumstances=Circumstances(courses=SAME)).to_json()
+
+    assert SAME.to_json() == told["calibration"]
+    assert "calibration" not in comparison.to_json()
 
 
 def test_disturbed_runs_are_not_judged() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scenarios import load
+from sim.calibration_course import CALIBRATION
 from sim.compare import Harness
 from sim.errors import RecordError, RequestError
 from sim.goals import GoalResult
@@ -18,6 +19,7 @@ from sim.machine import Sample, StepDone
 from sim.metrics import Metric
 from sim.record import Recorder, begin_record, write_json
 from sim.recorded import compare_recorded, harness_of, recall, recall_all, story_of
+from tests.sim.made_courses import course
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -278,6 +280,22 @@ def test_one_disturbed_run_spoils_a_comparison(tmp_path: Path) -> None:
         comparison.verdict,
         comparison.circumstances.reasons,
     )
+
+
+def test_recorded_calibrations_are_compared_too(tmp_path: Path) -> None:
+    """Two records of one calibrating story are held against each other by the courses their summaries tell."""
+    story = load("calibration-converges").story
+    paths = []
+    for rate_found in (10.0, 20.0):
+        path = ended(tmp_path / f"{rate_found}", 10.0, story=story)
+        summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
+        found = course("converged", (rate_found, 0.75), found=rate_found)
+        write_json(path / "summary.json", {**summary, CALIBRATION: dataclasses.asdict(found)})
+        paths.append(path)
+    courses = compare_recorded(paths[0], paths[1], tmp_path).circumstances.courses
+
+    assert courses is not None
+    assert (True, False) == (courses.same_outcome, courses.rate_within_step)
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sim.compare import ChangedRatio, Circumstances, Comparison, Harness, NegativeControl, compare
+from sim.course_comparison import compare_courses
 from sim.metrics import Metric
-from sim.report_text import comparison_text, metric_label, ratio_text, value_text
+from sim.report_text import comparison_text, metric_label, points_text, ratio_text, value_text
+from tests.sim.made_courses import OTHER_OUTCOME, SAME, TERMS, course, found_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sim.course_comparison import CourseComparison
 
 HEADLINE = ("steps_per_s", "step_latency_s_p99")
 
@@ -137,6 +141,70 @@ def test_everything_the_caller_knows_is_told() -> None:
         "negative control fluid: caught; throttled time is 100 % off",
         "negative control no_oom: NOT CAUGHT; nothing was killed",
     ]
+
+
+def told_of(courses: CourseComparison) -> list[str]:
+    """The lines of a comparison of a story that calibrates."""
+    return comparison_text(replace(example(), circumstances=Circumstances(courses=courses))).splitlines()
+
+
+def test_calibrations_stand_under_the_metrics() -> None:
+    """A line for each window with both worlds, one sentence, and then the verdict."""
+    lines = told_of(SAME)
+    start = next(number for number, line in enumerate(lines) if line.startswith("round"))
+
+    assert [
+        ["round", "rate, real", "rate, simulated", "CPU of limit, real", "CPU of limit, simulated", "difference"],
+        ["1", "10 tokens/s", "10 tokens/s", "93.0 %", "95.0 %", "+2.0 points"],
+        ["2", "8 tokens/s", "8 tokens/s", "75.0 %", "74.0 %", "-1.0 points"],
+    ] == [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines[start : start + 3]]
+    assert [
+        "",
+        (
+            "calibrated, real: converged (2 of 2), at 8 tokens/s; simulated: converged (3 of 3), at 8 tokens/s; "
+            "the same outcome, and rates less than a step (factor 1.25) apart"
+        ),
+        "",
+        f"does not agree: {FIGURES}",
+    ] == lines[start + 3 : start + 7]
+
+
+def test_calibrations_that_come_apart_are_told_in_the_verdict() -> None:
+    """Another outcome and a rate a step away are each named; the range of rates is shown where there is one."""
+    apart = "their rates are a step (factor 1.25) or more apart"
+    both = compare_courses(
+        TERMS,
+        [course("converged", (8, 0.75))],
+        [course("oscillating", (12, 0.9)), course("oscillating", (16, 0.9)), course("converged", (8, 0.75))],
+    )
+
+    assert f"does not agree: {FIGURES}; the calibrations come to another outcome" in told_of(OTHER_OUTCOME)
+    assert f"does not agree: {FIGURES}; {apart}" in told_of(found_at(8, 10))
+    assert f"does not agree: {FIGURES}; the calibrations come to another outcome and {apart}" in told_of(both)
+    assert any("oscillating (2 of 3), converged (1 of 3), at 12 tokens/s (8 to 16)" in line for line in told_of(both))
+
+
+def test_a_window_of_one_world_has_dashes() -> None:
+    """What the other world lacks is not made up."""
+    lines = told_of(compare_courses(TERMS, [course("converged", None, (8, 0.75))], [course("converged", (8, 0.75))]))
+    first = next(line for line in lines if line.startswith("1 "))
+
+    assert ["1", "–", "8 tokens/s", "–", "75.0 %", "–"] == [cell.strip() for cell in first.split("  ") if cell.strip()]
+
+
+def test_calibrations_without_a_window_are_one_sentence() -> None:
+    """There is no table without rows."""
+    nothing = [course("out_of_rounds", None, None, None)]
+    lines = told_of(compare_courses(TERMS, nothing, nothing))
+
+    assert any("real: out of rounds (1 of 1), at 10 tokens/s" in line for line in lines)
+    assert not any(line.startswith("round") for line in lines)
+
+
+@pytest.mark.parametrize(("difference", "text"), [(0.0184, "+1.8 points"), (-0.0001, "+0.0 points"), (None, "–")])
+def test_differences_of_shares_are_in_points(difference: float | None, text: str) -> None:
+    """Two per cent and three per cent are one point apart; nothing is negative that rounds to nothing."""
+    assert text == points_text(difference)
 
 
 def test_what_more_repeats_would_tell_is_said() -> None:

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scenarios import Story, load
+from sim.calibration_course import CALIBRATION
 from sim.compare import Comparison, Harness
+from sim.course_comparison import courses_of
 from sim.physics.host_profile import load_profile
+from sim.report_text import comparison_text
 from sim.run import Outcome, simulate
 from sim.validation import REPEATED_RUNS_MAX, Plan, validate
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 PROFILE = load_profile(None)
 # As short as the stories can be and still show what they are about; the ecology is shrunk ten times in time.
 DURATIONS = {"cpu-quota-bursts": "15s", "memory-oom": "20s", "cpu-weights": "10s", "agent-ecology": "100s"}
+# It ends by itself after three windows of 12 s.
+CALIBRATING = "calibration-converges"
 
 
 @dataclasses.dataclass
@@ -57,6 +62,21 @@ class Stage:
         if self.runs_count <= self.disturbed_count:
             return dataclasses.replace(outcome, comparable=False, reasons=("somebody else used the machine",))
         return dataclasses.replace(outcome, harness=Harness(0.001, 0.05, 0.0))
+
+
+class Oscillating(Stage):
+    """A world whose calibrations are told to have oscillated."""
+
+    def run(self, story: Story, *, directory: Path | None, physics_seed: int, say: Say) -> Outcome:
+        """Simulate, and change the outcome of the course alone."""
+        outcome = super().run(story, directory=directory, physics_seed=physics_seed, say=say)
+        outcome.recorder.findings[CALIBRATION]["outcome"] = "oscillating"
+        return outcome
+
+
+def calibrated(world: Stage, directory: Path) -> Comparison:
+    """Validate a story that calibrates, twice for real and three times simulated."""
+    return validate(Plan(load(CALIBRATING).story, 2, 3, directory, None, PROFILE), world, lambda _text: None)
 
 
 def validated(name: str, world: Stage, directory: Path, repeats_count: int = 6) -> Comparison:
@@ -119,5 +139,28 @@ def test_everything_is_written_down(tmp_path: Path) -> None:
     bands = json.loads((tmp_path / "bands.json").read_text(encoding="utf-8"))
 
     assert json.loads((tmp_path / "comparison.json").read_text(encoding="utf-8")) == comparison.to_json()
+    assert CALIBRATION not in comparison.to_json()
     assert {"cpu_cores", "throttled_cores", "memory_bytes", "steps_per_s"} == set(bands["agents"])
     assert all((tmp_path / name / "summary.json").exists() for name in ("live-1", "live-2", "sim-1"))
+
+
+def test_calibrations_of_both_worlds_are_compared(tmp_path: Path) -> None:
+    """Where the real world follows the same physics, outcome and rate are the same, and every window is there."""
+    comparison = calibrated(Stage(), tmp_path)
+    courses = comparison.circumstances.courses
+    assert courses is not None
+
+    assert ({"converged": 2}, {"converged": 3}, True) == (courses.live_outcomes, courses.sim_outcomes, courses.agree)
+    assert [(1, 2, 3), (2, 2, 3), (3, 2, 3)] == [(one.index, one.live_count, one.sim_count) for one in courses.windows]
+    assert courses == courses_of(json.loads((tmp_path / "comparison.json").read_text(encoding="utf-8")))
+
+
+def test_a_world_that_calibrates_to_another_outcome_does_not_agree(tmp_path: Path) -> None:
+    """The verdict is against it, and says why."""
+    comparison = calibrated(Oscillating(), tmp_path)
+    courses = comparison.circumstances.courses
+    assert courses is not None
+
+    assert ({"oscillating": 2}, False, True) == (courses.live_outcomes, courses.same_outcome, courses.rate_within_step)
+    assert "does not agree" == comparison.verdict
+    assert "the calibrations come to another outcome" in comparison_text(comparison)
