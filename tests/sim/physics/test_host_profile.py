@@ -71,6 +71,13 @@ def test_unknown_constant_is_refused() -> None:
         profile_from_json({**load_profile(None).to_json(), "tock_s": 1}, "p.json")
 
 
+def test_a_retired_constant_is_read_over() -> None:
+    """A profile that was measured when the model had one more constant is still a profile."""
+    now = load_profile(None)
+
+    assert now == profile_from_json({**now.to_json(), "idle_pull_s_mean": 0.032}, "before.json")
+
+
 def test_a_profile_from_before_takes_estimates_and_says_so() -> None:
     """Constants that came later may be missing: a value stands in for each, and the origin names it as such."""
     data = load_profile(None).to_json()
