@@ -42,9 +42,9 @@ WINDOWS_TICKED_MAX = 20
 class Step:
     """One quantity in one window: the mean over all runs, and their range."""
 
-    mean: float
-    low: float
-    high: float
+    value_mean: float
+    value_low: float
+    value_high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +128,14 @@ def _drawn(tracks: Sequence[Track], terms: Calibrate) -> go.Figure:
 
 def _draw_range(figure: go.Figure, spot: Spot, track: Track, steps: Mapping[int, Step]) -> None:
     """Fill the range of the runs, a box for each window; a single run has none."""
-    if all(step.low == step.high for step in steps.values()):
+    if all(step.value_low == step.value_high for step in steps.values()):
         return
     name = f"{track.name}, {RANGE_NAME}"
     xs: list[float | None] = []
     ys: list[float | None] = []
     for index, step in steps.items():
         xs += [index - 0.5, index + 0.5, index + 0.5, index - 0.5, None]
-        ys += [step.low, step.low, step.high, step.high, None]
+        ys += [step.value_low, step.value_low, step.value_high, step.value_high, None]
     figure.add_trace(
         go.Scatter(
             x=xs,
@@ -164,7 +164,7 @@ def _draw_line(figure: go.Figure, spot: Spot, track: Track, steps: Mapping[int, 
     for index in range(min(steps), max(steps) + 1):
         step = steps.get(index)
         xs += [index - 0.5, index + 0.5] if step else [None]
-        ys += [step.mean, step.mean] if step else [None]
+        ys += [step.value_mean, step.value_mean] if step else [None]
     look = {"name": track.name, "legendgroup": track.name}
     line = {"color": track.colour, "width": track.line_px}
     is_first = is_new(figure, track.name)
@@ -173,7 +173,7 @@ def _draw_line(figure: go.Figure, spot: Spot, track: Track, steps: Mapping[int, 
         go.Scatter(x=xs, y=ys, mode="lines", line=line, showlegend=is_first, hoverinfo="skip", **look),
         go.Scatter(
             x=list(steps),
-            y=[step.mean for step in steps.values()],
+            y=[step.value_mean for step in steps.values()],
             mode="markers",
             marker=marks,
             showlegend=False,

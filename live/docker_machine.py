@@ -19,6 +19,7 @@ from live.engine_events import EngineClock, EngineEvents
 from live.errors import RunEnded
 from live.fates import ENGINE_LOST, Fates
 from live.foreign_samples import ForeignSamples
+from live.host_probe import HostProbes
 from live.incoming import Incoming
 from live.leftovers import remove_run
 from live.live_container import LiveContainer
@@ -47,7 +48,9 @@ CONTAINERS_MAX = 256
 NOT_RUNNING = ("is not running", "can only kill running containers")
 
 FOREIGN = "it runs a program of its own"
+NO_HOST = "it is no host of this story"
 NOT_OURS = "this engine is not the run's own; --private-engine starts one that may be struck"
+UNPROBED = "nobody said that it is this machine"
 
 # How long calls under way may take when the machine closes, before and after everything on the engine is removed:
 # what waits for a container ends with it.
@@ -68,8 +71,12 @@ class DockerMachine:
         *,
         image: str,
         blows: EngineBlows | None = None,
+        unprobed: str = UNPROBED,
     ) -> None:
-        """Subscribe to the engine's events; nothing is created yet. `blows` strike an engine that is the run's own."""
+        """Subscribe to the engine's events; nothing is created yet.
+
+        `blows` strike an engine that is the run's own; `unprobed` says why no host can be probed, if none can.
+        """
         self._env = env
         self._client = client
         self._run = run
@@ -79,6 +86,7 @@ class DockerMachine:
         self._blow_failure = ""
         self._register = ContainerRegister()
         self._calls = SlowCalls(env)
+        self._probes = HostProbes(env, self._calls, unprobed)
         rude = next((fault for fault in story.faults if isinstance(fault, RudeNotices)), None)
         notices = self._notices = Notices(env, rude, story.seed)
         clock, interval_s = EngineClock.measured(client, env.clock), story.sample_interval_s
@@ -103,6 +111,11 @@ class DockerMachine:
         return self._register.up
 
     @property
+    def probes_cpu_s(self) -> float:
+        """The CPU seconds of all probes of hosts so far; any thread may ask."""
+        return self._probes.cpu_s
+
+    @property
     def engine_lost(self) -> bool:
         """Whether the engine was lost at any moment."""
         return self._fates.engine_was_lost
@@ -114,6 +127,7 @@ class DockerMachine:
 
     def close(self) -> list[str]:
         """End the environment and remove everything this run created; the names of what could not be removed."""
+        self._probes.close()
         self._life.close()
         for line in tuple(self._register.lines):
             # A start that waits for its worker's first word would hold up the end.
@@ -195,6 +209,12 @@ class DockerMachine:
     def submit(self, name: str, program: Program) -> simpy.Event:
         """Run a program in a container: `Finished`, `Lost` or `Refused`."""
         return self._ask_worker(name, lambda worker, done: worker.ask_program(program, done))
+
+    def probe(self, host: str, every_s: float, compute_s: float, until: simpy.Event) -> simpy.Event:
+        """Have a child of this process want CPU until an event: `Probed`, or `Refused` if the host is not all here."""
+        if host not in self._hosts:
+            return self._at_once(Refused(host, NO_HOST))
+        return self._probes.begin(host, every_s, compute_s, until)
 
     # Blows.
 
@@ -330,7 +350,7 @@ class DockerMachine:
         if self._blows is None:
             return NOT_OURS
         if host not in self._hosts:
-            return "it is no host of this story"
+            return NO_HOST
         if len(self._hosts) > 1:
             return f"{len(self._hosts)} hosts of this story share one engine, which cannot be struck for one of them"
         if self._fates.engine_is_lost or self._fates.engine_is_struck:

@@ -30,6 +30,7 @@ class OtherLoad:
     """The use of the machine over a span, in cores; `cores_mean` is what belongs to nobody we know.
 
     `driver_cores_mean` and `engine_cores_mean` are the harness: this process, and dockerd with containerd and shims.
+    `probes_cores_mean` are the probes of hosts: children of this process that the story asks for.
     """
 
     span_s: float
@@ -38,6 +39,7 @@ class OtherLoad:
     driver_cores_mean: float
     engine_cores_mean: float
     steal_ratio: float
+    probes_cores_mean: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +51,26 @@ class Reading:
     containers_s: float
     driver_s: float
     engine_s: float
+    probes_s: float
 
 
 class LoadWatch:
     """Reads the counters from its making until `close`.
 
-    `containers` gives the engine ids of the containers that are up, `clock` the run's clock;
-    both are called in the watch's own thread.
+    `containers` gives the engine ids of the containers that are up, `clock` the run's clock, `probes_cpu_s` what the
+    probes of hosts have used; all are called in the watch's own thread.
     """
 
-    def __init__(self, clock: Callable[[], float], containers: Callable[[], Iterable[str]]) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        containers: Callable[[], Iterable[str]],
+        probes_cpu_s: Callable[[], float] = float,
+    ) -> None:
         """Start reading."""
         self._clock = clock
         self._containers = containers
+        self._probes_cpu_s = probes_cpu_s
         self._engine = EngineMeter()
         self._cpu_s_by_container: dict[str, float] = {}
         # What containers used up in lives that ended: one that is started anew counts from zero again.
@@ -128,8 +137,8 @@ class LoadWatch:
                 self._cpu_s_by_container[container_id] = used_s
         if self._readings_count % self._stride == 0:
             containers_s = self._past_cpu_s + sum(self._cpu_s_by_container.values())
-            reading = Reading(self._clock(), host, containers_s, driver_cpu_s(), self._engine.cpu_s())
-            self._readings.append(reading)
+            harness_s = (driver_cpu_s(), self._engine.cpu_s(), self._probes_cpu_s())
+            self._readings.append(Reading(self._clock(), host, containers_s, *harness_s))
         self._readings_count += 1
         if len(self._readings) > READINGS_MAX:
             del self._readings[1::2]
@@ -141,13 +150,15 @@ def _load(first: Reading, last: Reading) -> OtherLoad:
     containers_s = last.containers_s - first.containers_s
     driver_s = last.driver_s - first.driver_s
     engine_s = last.engine_s - first.engine_s
+    probes_s = last.probes_s - first.probes_s
     host_s = last.host.busy_s - first.host.busy_s
     all_s = last.host.total_s - first.host.total_s
     return OtherLoad(
         span_s=span_s,
-        cores_mean=max(0.0, host_s - containers_s - driver_s - engine_s) / span_s,
+        cores_mean=max(0.0, host_s - containers_s - driver_s - engine_s - probes_s) / span_s,
         containers_cores_mean=containers_s / span_s,
         driver_cores_mean=driver_s / span_s,
         engine_cores_mean=engine_s / span_s,
         steal_ratio=(last.host.steal_s - first.host.steal_s) / all_s if all_s > 0 else 0.0,
+        probes_cores_mean=probes_s / span_s,
     )

@@ -17,6 +17,7 @@ from live.docker_machine import DockerMachine
 from live.engine import answering, connect
 from live.engine_gaps import refuse_gaps
 from live.errors import EngineMissing, EngineRefused, UnfitStory
+from live.host_probe import obstacle, unprobed
 from live.image import ImageError, worker_image
 from live.interruption import interruptible
 from live.labels import new_run_labels
@@ -213,8 +214,21 @@ def staged(engine: Held, story: Story, observer: Observer, say: Say) -> Iterator
     with _quick_threads(), LiveEnvironment() as env, interruptible(env):
         labels = new_run_labels(_new_run(), story.duration_s)
         with answering("tell its time and what happens on it"):
-            machine = DockerMachine(env, engine.client, story, labels, observer, image=engine.image, blows=engine.blows)
-        watch = LoadWatch(env.clock, lambda: [container.container_id for container in machine.containers_up])
+            machine = DockerMachine(
+                env,
+                engine.client,
+                story,
+                labels,
+                observer,
+                image=engine.image,
+                blows=engine.blows,
+                unprobed=obstacle(story, engine.info),
+            )
+        watch = LoadWatch(
+            env.clock,
+            lambda: [container.container_id for container in machine.containers_up],
+            lambda: machine.probes_cpu_s,
+        )
         try:
             # The run's clock ticks since before the machine was there: what is timed from now on must not include that.
             env.run(until=env.clock())
@@ -275,12 +289,12 @@ def _known(engine: Held) -> dict[str, Any]:
 
 def _judged(story: Story, stage: Stage, recorder: Recorder, reasons: tuple[str, ...]) -> dict[str, Any]:
     """What is known of the harness and its disturbances after the run, and what follows for comparing it."""
-    lag = stage.env.lag.summary()
-    quiet_s = quiet_spans_s(recorder.window or (0.0, 0.0), recorder.tables["events"])
+    lag, events = stage.env.lag.summary(), recorder.tables["events"]
+    quiet_s = quiet_spans_s(recorder.window or (0.0, 0.0), events)
     load = stage.watch.busiest(quiet_s)
     was_away = recorder.window is not None and not quiet_s
     disturbed = disturbances(lag, load, stage.watch.unreadable, engine_was_away=was_away)
-    found = [*reasons, *failures(story, recorder.tables["events"]), *disturbed]
+    found = [*reasons, *failures(story, events), *unprobed(events), *disturbed]
     if stage.machine.engine_lost and not any(isinstance(fault, StrikeHost) for fault in story.faults):
         found.append("the engine was lost")
     if stage.machine.blow_failure:
@@ -300,6 +314,8 @@ def _harness(load: OtherLoad | None) -> dict[str, float]:
         "driver_cpu_cores": load.driver_cores_mean,
         "engine_cpu_cores": load.engine_cores_mean,
         "containers_cpu_cores": load.containers_cores_mean,
+        # What driver and engine use is other load to a prediction; a probe is predicted itself.
+        "probes_cpu_cores": load.probes_cores_mean,
     }
 
 

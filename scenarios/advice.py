@@ -332,6 +332,8 @@ def _never_measured(story: Story, metric: str, container: str | None) -> str:
         return "the story has no rate limits"
     if needs == "providers" and not story.providers:
         return "the story has no providers"
+    if needs == "probe" and all(one.probe is None for one in story.hosts):
+        return "no host has a probe"
     return _no_life(needs, chosen)
 
 

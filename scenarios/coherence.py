@@ -18,6 +18,7 @@ from scenarios.finding import Finding, container_of, host_of, known, law_least
 from scenarios.laws import law_mean
 from scenarios.life_coherence import life_findings
 from scenarios.metric_names import METRICS
+from scenarios.story import PROBE_EVERY_S_MIN, PROBES_COUNT_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from scenarios.agent_schema import AgentGroup, Stage
     from scenarios.calibrate_schema import Calibrate
     from scenarios.container_schema import Container
-    from scenarios.schema import Host, Scenario
+    from scenarios.schema import Host, Probe, Scenario
     from scenarios.story import Law
     from scenarios.yaml_tree import Path
 
@@ -44,7 +45,7 @@ def findings(scenario: Scenario) -> Iterator[Finding]:
     if scenario.sample_interval > scenario.duration:
         yield Finding(("sample_interval",), f"at most the duration, {units.show_duration(scenario.duration)}", "100ms")
     for name, host in scenario.hosts.items():
-        yield from _host(name, host)
+        yield from _host(scenario, name, host)
     for name, container in scenario.containers.items():
         yield from _container(scenario, name, container)
     yield from life_findings(scenario)
@@ -58,9 +59,26 @@ def findings(scenario: Scenario) -> Iterator[Finding]:
     yield from _live(scenario)
 
 
-def _host(name: str, host: Host) -> Iterator[Finding]:
+def _host(scenario: Scenario, name: str, host: Host) -> Iterator[Finding]:
     if host.reserve >= host.memory:
         yield Finding(("hosts", name, "reserve"), f"less than memory, {units.show_size(host.memory)}", "1g")
+    if host.probe is not None:
+        yield from _probe(scenario, ("hosts", name, "probe"), host.probe)
+
+
+def _probe(scenario: Scenario, path: Path, probe: Probe) -> Iterator[Finding]:
+    """Yield what makes a probe a load of its own, or one that never catches up, or more than can be kept."""
+    if probe.every < PROBE_EVERY_S_MIN:
+        least = units.show_duration(PROBE_EVERY_S_MIN)
+        yield Finding((*path, "every"), f"{least} or more: one that comes more often is a load itself", "100ms")
+    elif scenario.duration > PROBES_COUNT_MAX * probe.every:
+        # Shrunk it comes no more often in all, since both are scaled alike.
+        least = units.show_duration(math.ceil(scenario.duration / PROBES_COUNT_MAX * 10) / 10)
+        run = units.show_duration(scenario.duration)
+        yield Finding((*path, "every"), f"{least} or more: in {run} it comes at most {PROBES_COUNT_MAX:,} times", least)
+    if probe.compute >= probe.every:
+        must = f"less than every, {units.show_duration(probe.every)}, or it never catches up"
+        yield Finding((*path, "compute"), must, "2ms")
 
 
 def _container(scenario: Scenario, name: str, container: Container) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scenarios.calibrate_schema import Calibrate
     from scenarios.container_schema import Container, HealthCheck
     from scenarios.fault_schema import Fault, Rudeness
-    from scenarios.schema import Goal, RateLimit, Scenario
+    from scenarios.schema import Goal, Probe, RateLimit, Scenario
     from scenarios.schema import Provider as ProviderEntry
 
 # The supervisor, its threads, and room for a shell to look in.
@@ -43,7 +43,9 @@ def compile_story(scenario: Scenario, name: str) -> story.Story:
         duration_s=scenario.duration,
         sample_interval_s=scenario.sample_interval,
         hosts=tuple(
-            story.Host(key, float(host.cpus), host.memory, host.swap, host.reserve, host.context)
+            story.Host(
+                key, float(host.cpus), host.memory, host.swap, host.reserve, host.context, _host_probe(host.probe)
+            )
             for key, host in scenario.hosts.items()
         ),
         containers=tuple(
@@ -63,7 +65,12 @@ def compile_story(scenario: Scenario, name: str) -> story.Story:
         networks=tuple(story.Network(key, entry.internal) for key, entry in scenario.networks.items()),
         faults=tuple(_faults(scenario, only_host)),
         calibrate=None if scenario.calibrate is None else _calibrate(scenario.calibrate),
+        vary=None if scenario.capacity is None else scenario.capacity.vary,
     )
+
+
+def _host_probe(entry: Probe | None) -> story.HostProbe | None:
+    return None if entry is None else story.HostProbe(entry.every, entry.compute)
 
 
 def _pids_count(scenario: Scenario, container: str) -> int:

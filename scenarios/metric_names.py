@@ -9,7 +9,7 @@ from scenarios import units
 from scenarios.errors import BadValueError
 
 # What a story must have for the metric to be measured at all.
-Needs = Literal["", "cpus", "rate_limits", "providers", "restart", "tmpfs", "healthcheck"]
+Needs = Literal["", "cpus", "rate_limits", "providers", "restart", "tmpfs", "healthcheck", "probe"]
 
 # How a metric's value moves when a story is shrunk (see scale.py); "none" is for counts, ratios and engine times.
 ScaledWith = Literal["time", "rate", "memory", "cpus", "none"]
@@ -57,6 +57,21 @@ _OF_THE_STORY = (
     Metric("start_s_mean", "s", "Mean time the engine took to create and start a container.", whole_story=True),
     Metric("start_s_p95", "s", "19 container starts in 20 took no longer than this.", whole_story=True),
     Metric("ready_s", "s", "Time until every container of the story was ready.", whole_story=True),
+    Metric(
+        *("host_probe_latency_s_mean", "s", "Mean time of a host's probe from due to finished.", "time"),
+        whole_story=True,
+        needs="probe",
+    ),
+    Metric(
+        *("host_probe_latency_s_p50", "s", "Half of a host's probes took no longer than this.", "time"),
+        whole_story=True,
+        needs="probe",
+    ),
+    Metric(
+        *("host_probe_latency_s_p99", "s", "99 of a host's probes in 100 took no longer than this.", "time"),
+        whole_story=True,
+        needs="probe",
+    ),
     Metric(
         *("token_wait_s_mean", "s", "Mean time an agent waited for tokens of a rate limit.", "time"),
         whole_story=True,

@@ -17,6 +17,7 @@ from scenarios.demand import AGENT_PROCESS_BYTES, PERIOD_S, group_demand
 from scenarios.laws import law_mean, law_scaled
 from scenarios.metric_names import METRICS
 from scenarios.story import (
+    PROBE_EVERY_S_MIN,
     AgentGroup,
     Calibrate,
     Call,
@@ -29,6 +30,7 @@ from scenarios.story import (
     HangContainer,
     Hold,
     Host,
+    HostProbe,
     Leak,
     LeakMemory,
     LiveScale,
@@ -99,7 +101,16 @@ def _host(host: Host, scale: LiveScale) -> Host:
         memory_bytes=_size(host.memory_bytes, scale),
         swap_bytes=_size(host.swap_bytes, scale),
         reserve_bytes=_size(host.reserve_bytes, scale),
+        probe=_probe(host.probe, scale),
     )
+
+
+def _probe(probe: HostProbe | None, scale: LiveScale) -> HostProbe | None:
+    """Shrink a probe with the workload, but let it come no more often than any may."""
+    if probe is None:
+        return None
+    every_s = max(PROBE_EVERY_S_MIN, probe.every_s * scale.time_ratio)
+    return HostProbe(every_s, probe.compute_s * scale.time_ratio)
 
 
 def _container(container: Container, scale: LiveScale) -> Container:
@@ -226,6 +237,10 @@ def changed_ratios(full: Story, shrunk: Story) -> list[ChangedRatio]:
 
 def _ratios(story: Story) -> Iterator[tuple[str, float]]:
     """Yield the proportions between what is scaled and what is not, or is scaled otherwise."""
+    for host in story.hosts:
+        if host.probe is not None:
+            yield f"{host.name}: CPU of its probe per quota period", host.probe.compute_s / PERIOD_S
+            yield f"{host.name}: CPU of its probe per time between two", host.probe.compute_s / host.probe.every_s
     for group in story.agents:
         yield from _ratios_of_group(story, group)
     for container in story.containers:

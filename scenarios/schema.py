@@ -1,19 +1,20 @@
 """The scenario language: what a user may write, as frozen pydantic models.
 
 The fields carry the names of the language, which are Compose's own wherever Compose has the key; the unit is in the
-field's type (`fields.py`). Containers, agents, faults and calibration have files of their own. `coherence.py` checks
-what spans several fields, `compile.py` turns it all into a `Story`.
+field's type (`fields.py`). Containers, agents, faults, calibration and capacity have files of their own.
+`coherence.py` checks what spans several fields, `compile.py` turns it all into a `Story`.
 `reserved` lists the keys that are kept for coming versions: they are refused with a line that says so.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -21,6 +22,7 @@ from pydantic import (
 
 from scenarios.agent_schema import AgentGroup  # noqa: TC001 - Pydantic reads it when the class is made.
 from scenarios.calibrate_schema import Calibrate  # noqa: TC001 - As above.
+from scenarios.capacity_schema import Capacity, refuse_unvariable
 from scenarios.container_schema import Container, NetworkInFull  # noqa: TC001 - As above.
 from scenarios.entry import Entry
 from scenarios.errors import BadValueError
@@ -41,6 +43,7 @@ from scenarios.fields import (
     SampleInterval,
     Seed,
     Size,
+    Span,
     Text,
     Tokens,
     UsdPrice,
@@ -60,6 +63,17 @@ HEADLINE_DEFAULT = (
 )
 
 
+class Probe(Entry):
+    """A small task on a machine outside all containers: how soon does the machine itself get its CPU?"""
+
+    # At a multiple of a tick or of a quota period it would meet these at the same moment each time.
+    every: Span = Field(
+        description="From one time it is due to the next; 20ms or more, and best no multiple of 4ms.",
+        examples=["97.3ms"],
+    )
+    compute: Span = Field(description="CPU time it needs each time; less than `every`.", examples=["2ms"])
+
+
 class Host(Entry):
     """A machine: what its Docker engine may give to containers."""
 
@@ -70,6 +84,10 @@ class Host(Entry):
     swap: Size = Field(default=0, description="Swap space of the machine.")
     reserve: Size = Field(default=0, description="Memory that the system itself needs and containers cannot have.")
     context: Text | None = Field(default=None, description="Docker context of the engine; none is the default engine.")
+    probe: Probe | None = Field(
+        default=None,
+        description="A task outside all containers, whose latency is measured: {every: 97.3ms, compute: 2ms}.",
+    )
 
 
 class RateLimit(Entry):
@@ -187,7 +205,7 @@ class Scenario(Entry):
     model_config = ConfigDict(title="A Tonnage scenario")
     reserved = (
         *("links", "tasks", "pools", "autoscalers", "admission", "schedulers", "routing", "placement", "failover"),
-        *("capacity", "services", "volumes"),
+        *("services", "volumes"),
     )
 
     purpose: Text = Field(
@@ -232,6 +250,10 @@ class Scenario(Entry):
         default=None,
         description="Turn a token bucket's rate until a container's CPU lies in a band: {turn: llm, watch: agents}.",
     )
+    capacity: Capacity | None = Field(
+        default=None,
+        description="What `tonnage capacity` varies where nobody says otherwise: {vary: agents.worker.count}.",
+    )
     goals: Annotated[
         dict[Name, Goal], BeforeValidator(_goals_by_name, json_schema_input_type=dict[Name, Goal] | list[Goal])
     ] = Field(
@@ -244,3 +266,12 @@ class Scenario(Entry):
         description="The metrics that count, named before the run.",
     )
     live: Live = Field(default_factory=Live, description="Whether and how a real Docker engine can run it.")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _what_capacity_varies_is_written(cls, written: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401 - YAML holds anything.
+        # Here and not with the coherent rest, because the path is one of the file and not of the models.
+        scenario = handler(written)
+        if scenario.capacity is not None:
+            refuse_unvariable(written, scenario.capacity.vary)
+        return scenario

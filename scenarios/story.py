@@ -7,7 +7,7 @@ Both worlds run a `Story`; neither sees YAML or pydantic.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 LawKind = Literal["constant", "uniform", "exponential", "lognormal", "gamma", "empirical"]
@@ -93,6 +93,20 @@ class Erase:
 Stage = Take | Call | Compute | Hold | Leak | Release | Sleep | Write | Erase
 
 
+# A probe that comes more often would be a load itself.
+PROBE_EVERY_S_MIN = 0.02
+# Whoever keeps a probe's times has room for so many; at ten a second they last nearly three hours.
+PROBES_COUNT_MAX = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class HostProbe:
+    """A task on a host outside all containers: each `every_s` it wants `compute_s` of CPU, on any of the cores."""
+
+    every_s: float
+    compute_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """A machine as the engine reports it. `context` names a Docker context; None is the default engine."""
@@ -103,6 +117,7 @@ class Host:
     swap_bytes: int
     reserve_bytes: int
     context: str | None
+    probe: HostProbe | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,7 +447,11 @@ class LiveScale:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One validated scenario. `duration_s` counts from the moment all containers are ready."""
+    """One validated scenario. `duration_s` counts from the moment all containers are ready.
+
+    `vary` is the path that a search for its capacity varies: a question about the story and no part of what happens,
+    so that stories which differ in nothing else are the same story.
+    """
 
     name: str
     purpose: str
@@ -452,6 +471,7 @@ class Story:
     networks: tuple[Network, ...] = ()
     faults: tuple[Fault, ...] = ()
     calibrate: Calibrate | None = None
+    vary: str | None = field(default=None, compare=False)
 
     def container(self, name: str) -> Container:
         """The container of that name; KeyError if there is none."""

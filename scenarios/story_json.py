@@ -3,7 +3,7 @@
 It is `dataclasses.asdict` with two additions: every stage carries its kind under `stage` and every fault its own under
 `fault`, because a hold and a leak have the same fields. Rate limits are told apart by their fields.
 What an older record does not have yet is as the story's classes have it by default. A story that calibrates nothing
-does not speak of it, so that such a story reads the same in records of any age.
+does not speak of it, nor a host without a probe of probes, so that such a story reads the same in records of any age.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ def story_to_json(story: Story) -> dict[str, Any]:
         written["fault"] = type(fault).__name__
     if story.calibrate is None:
         del data["calibrate"]
+    # What is asked about a story is no part of it, and would make another story of the one that was run before.
+    del data["vary"]
+    for host in data["hosts"]:
+        if host["probe"] is None:
+            del host["probe"]
     return data
 
 
@@ -38,7 +43,7 @@ def story_from_json(data: Mapping[str, Any]) -> Story:
     return Story(
         **{
             **data,
-            "hosts": tuple(told.Host(**host) for host in data["hosts"]),
+            "hosts": tuple(_host(host) for host in data["hosts"]),
             "containers": tuple(_container(container) for container in data["containers"]),
             "agents": tuple(_agents(group) for group in data["agents"]),
             "rate_limits": tuple(_of(_LIMITS, limit)(**limit) for limit in data["rate_limits"]),
@@ -54,6 +59,11 @@ def story_from_json(data: Mapping[str, Any]) -> Story:
             "calibrate": told.Calibrate(**data["calibrate"]) if data.get("calibrate") else None,
         }
     )
+
+
+def _host(data: Mapping[str, Any]) -> told.Host:
+    probe = data.get("probe")
+    return told.Host(**{**data, "probe": told.HostProbe(**probe) if probe else None})
 
 
 def _container(data: Mapping[str, Any]) -> told.Container:

@@ -24,8 +24,16 @@ if TYPE_CHECKING:
     from sim.experiments.capacity import Question
     from sim.worlds import World, Worlds
 
+# More processes than this would take longer to start than any search.
+JOBS_COUNT_MAX = 256
+
 VaryOption = Annotated[
-    str, typer.Option("--vary", metavar="PATH", help="What to vary, such as agents.worker.count or containers.a.cpus.")
+    str | None,
+    typer.Option(
+        "--vary",
+        metavar="PATH",
+        help="What to vary, such as agents.worker.count; by default what the scenario's capacity key names.",
+    ),
 ]
 SmallestOption = Annotated[bool, typer.Option("--smallest", help="Search the smallest value that suffices.")]
 LowOption = Annotated[str | None, typer.Option("--low", metavar="VALUE", help="The lowest value to try.")]
@@ -46,6 +54,10 @@ RunsMaxOption = Annotated[
     int | None,
     typer.Option("--runs-max", min=1, max=10_000, help="Runs of a value at most: what it takes simulated, 3 real."),
 ]
+JobsOption = Annotated[
+    int | None,
+    typer.Option("--jobs", min=1, max=JOBS_COUNT_MAX, help="Simulations at once; by default one for each core."),
+]
 
 
 def register(app: typer.Typer, worlds: Worlds) -> None:
@@ -55,7 +67,7 @@ def register(app: typer.Typer, worlds: Worlds) -> None:
     def capacity(  # noqa: PLR0913  # One parameter per flag.
         scenario: ScenarioArgument,
         *,
-        vary: VaryOption,
+        vary: VaryOption = None,
         smallest: SmallestOption = False,
         low: LowOption = None,
         high: HighOption = None,
@@ -68,6 +80,7 @@ def register(app: typer.Typer, worlds: Worlds) -> None:
         shrunk: ShrunkOption = False,
         runs: RunsOption = None,
         runs_max: RunsMaxOption = None,
+        jobs: JobsOption = None,
         allow: AllowOption = "",
         private_engine: PrivateEngineOption = False,
         as_json: JsonOption = False,
@@ -88,15 +101,16 @@ def register(app: typer.Typer, worlds: Worlds) -> None:
             runs_count=runs,
             runs_count_max=runs_max,
         )
-        _capacity(question, world, as_json=as_json)
+        _capacity(question, world, jobs, as_json=as_json)
 
 
-def _capacity(question: Question, world: World, *, as_json: bool) -> None:
+def _capacity(question: Question, world: World, jobs_count: int | None, *, as_json: bool) -> None:
     """Search, print the answer, and end with 1 where nothing fits."""
     from sim.capacity_text import capacity_text
     from sim.experiments.capacity import find_capacity
+    from sim.experiments.processes import usable_cores_count
 
-    found = find_capacity(question, world, say)
+    found = find_capacity(question, world, say, jobs_count=jobs_count or usable_cores_count())
     if as_json:
         show_json(found.to_json())
     else:

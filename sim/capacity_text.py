@@ -69,7 +69,7 @@ def _sureness(capacity: Capacity) -> str:
     if low is not None:
         return f"at least {shown(low)} {sure}"
     if high is not None:
-        return f"at most {shown(high)} {sure}"
+        return f"at most {shown(high)} {sure}, and at least what is not known"
     return "too few runs to be sure"
 
 
@@ -85,7 +85,8 @@ def _next_line(capacity: Capacity) -> Iterator[str]:
     if capacity.binding is None:
         return
     bound = capacity.binding.missed
-    yield f"the goal missed is {bound.goal}, at {capacity.ladder.shown(capacity.binding.value)}"
+    told = f"the goal missed is {bound.goal}, at {capacity.ladder.shown(capacity.binding.value)}"
+    yield f"{told}: {bound.detail}" if bound.detail else told
     if capacity.next_binding is not None:
         following, at = capacity.next_binding.missed, capacity.ladder.shown(capacity.next_binding.value)
         yield f"after {bound.resource} comes {following.words}: {following.goal} is missed at {at}"
@@ -123,6 +124,16 @@ def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
     return GAP.join([*figures, *words]).rstrip()
 
 
+def _too_few(capacity: Capacity, telling_runs_count: int) -> str:
+    """Why one side of the answer is not known, and what it would take."""
+    most = capacity.runs_count_max
+    runs = "1 run of a value is" if most == 1 else f"{most} runs of a value are"
+    return (
+        f"{runs} too few to know that it fits at this risk, however they end: that takes {telling_runs_count}"
+        f" (--runs-max {telling_runs_count})"
+    )
+
+
 def _remarks(capacity: Capacity) -> Iterator[str]:
     """How the answer came about, and what speaks against it."""
     question, shown = capacity.question, capacity.ladder.shown
@@ -131,6 +142,8 @@ def _remarks(capacity: Capacity) -> Iterator[str]:
         f"{capacity.story} {_WORLDS[capacity.world]}, {runs}; a value fits if at most"
         f" {100 * question.risk_ratio:g} % of runs miss a goal"
     )
+    if capacity.telling_runs_count is not None:
+        yield _too_few(capacity, capacity.telling_runs_count)
     if capacity.ladder.swap_bytes is not None:
         yield "memswap_limit was moved along with mem_limit"
     for first, second in capacity.contradictions:

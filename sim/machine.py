@@ -141,6 +141,15 @@ class Struck:
 
 
 @dataclass(frozen=True, slots=True)
+class Probed:
+    """A host's probe has ended: when each time it was due and when it had its CPU, one by one and in this order."""
+
+    host: str
+    due_s: tuple[float, ...]
+    finish_s: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """A program ran to its end: `finish_s` is when its last step finished, on the worker's clock."""
 
@@ -336,6 +345,13 @@ class Machine(Protocol):
 
     def submit(self, name: str, program: Program) -> simpy.Event:
         """Run a program in a container: `Finished` or `Lost`, or `Refused` if the container is not up."""
+
+    def probe(self, host: str, every_s: float, compute_s: float, until: simpy.Event) -> simpy.Event:
+        """Have a task outside all containers want so much CPU at regular times: `Probed` after `until`, or `Refused`.
+
+        It is first due at a moment of the first interval that has nothing to do with the run. Where it is still busy
+        when it is due again, it begins anew right after; due times are never put off. A host has one probe at a time.
+        """
 
     # Blows: what goes wrong on purpose.
 

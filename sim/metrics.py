@@ -28,6 +28,8 @@ Kind = Literal["physics", "shared"]
 COUNTERS = ("cpu_s", "periods_count", "throttled_periods_count", "throttled_s", "oom_kills_count")
 # The quantiles of step latency that are reported.
 QUANTILES = (50, 95, 99)
+# Those of a host probe's: what is usual, and what is rare.
+PROBE_QUANTILES = (50, 99)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ def measure(story: Story, recorder: Recorder, up: Mapping[str, int]) -> list[Met
         Metric(f"{what}_up_count", None, "physics", "count", float(count)) for what, count in sorted(up.items())
     )
     found.extend(_starts(tables["gauges"]))
+    found.extend(_host_probes(tables["probes"], window))
     found.extend(_shared(story, tables["gauges"], window))
     return found
 
@@ -187,6 +190,17 @@ def _starts(gauges: Table) -> Iterator[Metric]:
         yield Metric("start_s_p95", None, "physics", "s", float(np.percentile(times, 95)))
     if ready:
         yield Metric("ready_s", None, "physics", "s", ready[-1])
+
+
+def _host_probes(probes: Table, window: tuple[float, float]) -> Iterator[Metric]:
+    """Yield how soon hosts themselves got their CPU, outside all containers; of several hosts all together."""
+    rows = zip(probes["due_s"], probes["finish_s"], strict=True)
+    latencies = [finish_s - due_s for due_s, finish_s in rows if window[0] <= finish_s <= window[1]]
+    if not latencies:
+        return
+    yield Metric("host_probe_latency_s_mean", None, "physics", "s", float(np.mean(latencies)))
+    for percent, value in zip(PROBE_QUANTILES, np.percentile(latencies, PROBE_QUANTILES), strict=True):
+        yield Metric(f"host_probe_latency_s_p{percent}", None, "physics", "s", float(value))
 
 
 def _shared(story: Story, gauges: Table, window: tuple[float, float]) -> Iterator[Metric]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from scenarios.story_json import story_to_json
 from sim.errors import RecordError
-from sim.machine import Sample, StepDone
+from sim.machine import Probed, Sample, StepDone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 JOURNAL = "journal.jsonl"
-TABLES = ("samples", "steps", "events", "gauges")
+TABLES = ("samples", "steps", "events", "gauges", "probes")
+# Where no host is probed there is no such table, as in all records made before there were probes.
+TABLES_LEFT_OUT_EMPTY = frozenset({"probes"})
 # What the first records of this version lack; it reads as 0.
 ADDED_COLUMNS = {"samples": ("disk_bytes",)}
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -35,6 +37,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "steps": tuple(field.name for field in fields(StepDone) if field.name != "last"),
     "events": ("at_s", "what", "container", "agent", "detail"),
     "gauges": ("at_s", "name", "value"),
+    "probes": ("host", "due_s", "finish_s"),
 }
 # Past this many, every agent's steps of odd index are dropped, then all but every fourth, and so on: memory stays
 # bounded and what is left is an even sample of each agent. Counts and sums are kept exactly beside it.
@@ -55,6 +58,11 @@ class StepTotals:
 _TOTAL_KEYS = {"container", "stride", *(field.name for field in fields(StepTotals))}
 
 
+def _no_rows(table: str) -> Table:
+    """A table with its columns and nothing in them."""
+    return {column: [] for column in COLUMNS[table]}
+
+
 class Recorder:
     """Takes a run's rows as they come; fulfils `sim.machine.Observer`.
 
@@ -63,7 +71,7 @@ class Recorder:
 
     def __init__(self, directory: Path | None) -> None:
         """Begin empty."""
-        self.tables: dict[str, Table] = {name: {column: [] for column in COLUMNS[name]} for name in TABLES}
+        self.tables = {name: _no_rows(name) for name in TABLES}
         self.window: tuple[float, float] | None = None
         self.totals: dict[str, StepTotals] = {}
         # What the run itself found out, by name: it goes into the summary beside the metrics.
@@ -103,6 +111,11 @@ class Recorder:
         """Note a level or a running total of the story's own."""
         self._row("gauges", {"at_s": at_s, "name": name, "value": float(value)})
 
+    def probed(self, probed: Probed) -> None:
+        """Note when a host's probe was due and when it had its CPU."""
+        for due_s, finish_s in zip(probed.due_s, probed.finish_s, strict=True):
+            self._row("probes", {"host": probed.host, "due_s": due_s, "finish_s": finish_s})
+
     def begin_window(self, start_s: float, end_s: float) -> None:
         """Say over which time the metrics are taken."""
         self.window = (start_s, end_s)
@@ -121,7 +134,8 @@ class Recorder:
             self._journal.close()
             self._journal = None
             for name in TABLES:
-                write_table(self._directory / f"{name}.parquet", self.tables[name], name)
+                if name not in TABLES_LEFT_OUT_EMPTY or any(self.tables[name].values()):
+                    write_table(self._directory / f"{name}.parquet", self.tables[name], name)
         told = {"schema_version": SCHEMA_VERSION, "ended": True, **self.findings, **summary}
         write_json(self._directory / "summary.json", told)
         (self._directory / JOURNAL).unlink()
@@ -275,7 +289,8 @@ def read_record(path: Path) -> Record:
     if version != SCHEMA_VERSION:
         raise RecordError(str(path), f"has schema version {version}; this Tonnage reads version {SCHEMA_VERSION}")
     if summary:
-        tables = {name: read_table(path / f"{name}.parquet") for name in TABLES}
+        left_out = {name for name in TABLES_LEFT_OUT_EMPTY if not (path / f"{name}.parquet").exists()}
+        tables = {name: _no_rows(name) if name in left_out else read_table(path / f"{name}.parquet") for name in TABLES}
         return Record(path, scenario, provenance, summary, tables, _window(summary))
     tables, window, totals = _replay(path / JOURNAL)
     return Record(path, scenario, provenance, {}, tables, window, totals)
@@ -289,7 +304,7 @@ def _window(summary: Mapping[str, Any]) -> tuple[float, float] | None:
 
 def _replay(journal: Path) -> tuple[dict[str, Table], tuple[float, float] | None, dict[str, StepTotals]]:
     """Build the tables of a run that did not end from its journal."""
-    tables: dict[str, Table] = {name: {column: [] for column in COLUMNS[name]} for name in TABLES}
+    tables = {name: _no_rows(name) for name in TABLES}
     window = None
     totals: dict[str, StepTotals] = {}
     stride = 1
@@ -352,7 +367,7 @@ def write_table(path: Path, table: Table, name: str) -> None:
     import pyarrow as pa  # Slow to import, and only runs that keep a record need it.
     import pyarrow.parquet as pq
 
-    text, whole = {"container", "agent", "what", "detail", "name"}, ("_count", "_bytes", "index")
+    text, whole = {"container", "agent", "what", "detail", "name", "host"}, ("_count", "_bytes", "index")
     schema = []
     for column in COLUMNS[name]:
         if column in text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,8 @@ class RecordTables:
     """A record's tables as columns, its story as `story_to_json` gives it, and its window in run seconds.
 
     `samples` and `steps` have the fields of `sim.machine.Sample` and `StepDone`, `events` has {at_s, container,
-    agent, what, detail}, `gauges` {at_s, name, value}. A table without rows may lack its columns.
+    agent, what, detail}, `gauges` {at_s, name, value}, `probes` {host, due_s, finish_s}. A table without rows may lack
+    its columns.
     """
 
     samples: Columns
@@ -31,6 +32,7 @@ class RecordTables:
     story: Mapping[str, Any]
     window_start_s: float
     window_end_s: float
+    probes: Columns = field(default_factory=dict)
 
 
 def groups(table: Columns, key: str, numbers: Sequence[str]) -> Iterator[tuple[Any, dict[str, Floats]]]:

@@ -30,6 +30,7 @@ NAMES = {
     "disk_full_count": "writes refused, disk full",
     "gpu_utilisation_ratio": "GPU used",
     "host_memory_bytes": "host memory",
+    "host_probe_latency_s": "host's own latency",
     "host_swap_bytes": "host swap",
     "makespan_s": "time to finish",
     "memory_bytes": "memory",

@@ -19,7 +19,7 @@ from sim.checks import Check, RecordTables, check_record
 from sim.fault_course import FaultCourse
 from sim.goals import GoalResult, judge_goals
 from sim.grid import wait_for_grid_s
-from sim.machine import Machine, Sample
+from sim.machine import Machine, Probed, Refused, Sample
 from sim.metrics import Metric, measure
 from sim.news import note_news
 from sim.physics.simulated_machine import SimulatedMachine
@@ -47,6 +47,8 @@ SETTLE_S = 1.0
 DRAIN_S = 2.0
 # A machine that does not answer a question within this time is taken not to answer at all: no run waits for ever.
 ANSWER_S_MAX = 30.0
+# The event of a host that could not be probed; its detail says which and why.
+PROBE_REFUSED = "probe_refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +98,14 @@ class Performance:
         shared = Shared(self._limiters, self._providers, self._presence, until_s)
         lives = self._let_live(shared)
         FaultCourse(self._env, self._story, self._machine, self._recorder).begin(begin_s, lambda: shared.until_s)
+        over = self._env.event()
+        probes = self._probe_hosts(over)
         yield from self._let_pass(begin_s, shared)
+        over.succeed()
         yield from self._sample_all()
         self._note_shared()
         yield self._env.any_of([self._env.all_of(lives), self._env.timeout(DRAIN_S)])
+        yield from self._note_probes(probes)
         grace_s = max((container.stop_grace_s for container in self._story.containers), default=0.0)
         yield from self._answers([self._machine.stop(name) for name in self._presence.started], grace_s)
 
@@ -162,6 +168,25 @@ class Performance:
         for answer in (yield from self._answers(asked)):
             if isinstance(answer.value, Sample):
                 self._recorder.sample(answer.value)
+
+    def _probe_hosts(self, over: simpy.Event) -> list[simpy.Event]:
+        """Have those hosts probed that the story says, until the event; each gives its answer after it."""
+        return [
+            self._machine.probe(host.name, host.probe.every_s, host.probe.compute_s, over)
+            for host in self._story.hosts
+            if host.probe is not None
+        ]
+
+    def _note_probes(self, asked: list[simpy.Event]) -> Generator[simpy.Event, Any, None]:
+        """Write down what the probes found, or why there was none."""
+        if not asked:
+            return
+        for answer in (yield from self._answers(asked)):
+            if isinstance(answer.value, Probed):
+                self._recorder.probed(answer.value)
+            elif isinstance(answer.value, Refused):
+                why = f"{answer.value.container}: {answer.value.reason}"
+                self._recorder.event(self._env.now, PROBE_REFUSED, None, None, why)
 
     def _beat(self, shared: Shared) -> Generator[simpy.Event, Any, None]:
         """Note the shared levels once an interval, on the grid that containers sample on."""

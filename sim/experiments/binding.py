@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sim.report_text import metric_label
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sim.goals import GoalResult
+    from sim.record import Table
 
 # The beginning of a metric's name -> the resource that a missed goal on it tells of. The first that fits holds.
 RESOURCES = (
@@ -43,14 +44,22 @@ RESOURCES = (
 )
 
 
+# What every story demands without saying so: that the engine starts its containers.
+ALL_START, START_REFUSED = "every container starts", "start_refused"
+
+
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """One goal that a run missed: its place among the story's goals, its name, its metric, and in which container."""
+    """One goal that a run missed: its place among the story's goals, its name, its metric, and in which container.
+
+    `detail` is what the world itself said to it, which may be worded anew each time.
+    """
 
     goal_index: int
     goal: str
     metric: str
     container: str | None
+    detail: str = field(default="", compare=False)
 
     @property
     def resource(self) -> str:
@@ -61,6 +70,8 @@ class Missed:
     @property
     def words(self) -> str:
         """What ran out and where: "memory of `agents`"."""
+        if self.metric == START_REFUSED:
+            return f"the start of `{self.container}`" if self.container else "the start of containers"
         return f"{self.resource} of `{self.container}`" if self.container else f"{self.resource} of the whole story"
 
     def is_same_resource(self, other: Missed) -> bool:
@@ -70,7 +81,13 @@ class Missed:
 
     def to_json(self) -> dict[str, Any]:
         """The goal and what it tells of, ready for JSON."""
-        return {"goal": self.goal, "metric": self.metric, "container": self.container, "resource": self.resource}
+        return {
+            "goal": self.goal,
+            "metric": self.metric,
+            "container": self.container,
+            "resource": self.resource,
+            "detail": self.detail,
+        }
 
 
 def missed_goals(results: Sequence[GoalResult]) -> tuple[Missed, ...]:
@@ -86,6 +103,17 @@ def missed_goals(results: Sequence[GoalResult]) -> tuple[Missed, ...]:
         for index, result in enumerate(results)
         if not result.met
     )
+
+
+def refused(container: str | None, reason: str) -> Missed:
+    """A start that the engine refused: no goal of the story's own, and missed before any of them."""
+    return Missed(-1, ALL_START, START_REFUSED, container, reason)
+
+
+def refused_starts(events: Table) -> tuple[Missed, ...]:
+    """The containers of a run that the engine did not start; refusals of an agent's work are not among them."""
+    rows = zip(events["what"], events["container"], events["agent"], events["detail"], strict=True)
+    return tuple(refused(name, why) for what, name, agent, why in rows if what == "refused" and agent is None)
 
 
 def most_missed(missed: Counter[Missed]) -> Missed | None:

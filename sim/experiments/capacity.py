@@ -7,6 +7,7 @@ goal that is missed just beyond the edge and the one that would be missed next i
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from sim.experiments.risk import RiskRule, planned
 from sim.experiments.search import Search
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from fractions import Fraction
 
     from scenarios.story import Story
@@ -102,6 +103,8 @@ class Capacity:
     `noun` is what the answer counts, None where the path counts nothing that has a name; `is_end` says that the answer
     is the last value of the search. `contradictions` are pairs of values, the first known not to fit although the
     second, which is harder, is known to. `reasons` speak against runs that were used.
+    `runs_count_max` is how many runs a value gets at most; where that can never show that one fits,
+    `telling_runs_count` is how many could.
     """
 
     story: str
@@ -119,6 +122,8 @@ class Capacity:
     contradictions: tuple[tuple[Fraction, Fraction], ...]
     interrupted: bool
     runs_count: int
+    runs_count_max: int
+    telling_runs_count: int | None
     reasons: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -142,15 +147,25 @@ class Capacity:
             "contradictions": [[as_number(value) for value in pair] for pair in self.contradictions],
             "interrupted": self.interrupted,
             "runs": self.runs_count,
+            "runs_max": self.runs_count_max,
+            "runs_to_know": self.telling_runs_count,
             "comparable": not self.reasons,
             "reasons": list(self.reasons),
         }
 
 
-def find_capacity(question: Question, world: World, say: Say) -> Capacity:
-    """Search for the answer in a world; where it is interrupted, the answer is what was known until then."""
+def find_capacity(question: Question, world: World, say: Say, *, jobs_count: int = 1) -> Capacity:
+    """Search for the answer in a world; where it is interrupted, the answer is what was known until then.
+
+    Up to `jobs_count` simulations are run at once, in other processes than this if there are several.
+    """
     values = ladder(question.scenario, question.sets, question.wish)
-    runs = Replications(values, world, say, seed=question.seed, shrunk=question.shrunk)
+    runs = Replications(values, world, say, seed=question.seed, shrunk=question.shrunk, jobs_count=jobs_count)
+    with contextlib.closing(runs):
+        return _searched(question, values, runs, world, say)
+
+
+def _searched(question: Question, values: Ladder, runs: Replications, world: World, say: Say) -> Capacity:
     story = runs.story(values.start)
     _refuse_without_goals(story)
     rule = _rule(question, is_real=runs.is_real)
@@ -228,6 +243,8 @@ def _answer(
         contradictions=tuple((values.value(first), values.value(second)) for first, second in search.contradictions()),
         interrupted=interrupted,
         runs_count=runs.runs_count,
+        runs_count_max=rule.looks[-1],
+        telling_runs_count=rule.telling_runs_count(),
         reasons=tuple(runs.reasons),
     )
 
@@ -283,8 +300,9 @@ def _following(search: Search, runs: Replications, values: Ladder, rule: RiskRul
         return _following_on_curve(search, values, rule, breaking, first)
     say(f"looking for what breaks after {first.words}")
 
-    def others(rung: int, replication: int) -> tuple[Missed, ...]:
-        return tuple(one for one in runs.missed(rung, replication) if not one.is_same_resource(first))
+    def others(rung: int, replications: range) -> Iterator[tuple[Missed, ...]]:
+        for missed in runs.missed(rung, replications):
+            yield tuple(one for one in missed if not one.is_same_resource(first))
 
     # Where it breaks is found as exactly as a few runs can tell; what breaks is the question.
     few = RiskRule(rule.risk_ratio, rule.confidence_ratio, rule.looks[:1])

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from scenarios import ScenarioError, load, units
+from scenarios import ScenarioError, load, load_text, units
+from scenarios.capacity_schema import is_size_path, quantity, value_at
 from scenarios.errors import BadValueError
 from scenarios.set_paths import apply_sets
 from scenarios.yaml_tree import read_tree
@@ -22,11 +23,9 @@ from sim.errors import RequestError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from scenarios.load import Loaded
     from scenarios.story import Story
 
-SIZE_KEYS = frozenset({"mem_limit", "memswap_limit", "memory", "swap", "reserve", "hold", "leak", "write"})
-# Of a law of sizes, this is none.
-NO_SIZES = frozenset({"cv"})
 SIZE_STEP_BYTES = 16 * units.MIB
 # Other steps than one, by the last word of the path.
 STEPS = {"cpus": Fraction(1, 10)}
@@ -38,9 +37,12 @@ Sets = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Which path to vary, and within what, as typed: a size or a number, or nothing where it is left open."""
+    """Which path to vary, and within what, as typed: a size or a number, or nothing where it is left open.
 
-    path: str
+    Without a path it is the one that the scenario names.
+    """
+
+    path: str | None = None
     low: str | None = None
     high: str | None = None
     step: str | None = None
@@ -49,13 +51,13 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """The values to search, and the scenario they are set in.
+    """The values to search, and the scenario they are set in, as it was read before the first.
 
     `swap_bytes` is what a container's memswap_limit lies above the mem_limit that is varied, so that it moves along;
     None where it is not varied or no swap limit is written.
     """
 
-    scenario: str
+    loaded: Loaded
     sets: Sets
     path: str
     step: Fraction
@@ -104,7 +106,8 @@ class Ladder:
             container = self.path.rpartition(".")[0]
             sets.append((f"{container}.memswap_limit", _text(value + self.swap_bytes)))
         try:
-            return load(self.scenario, sets=sets).story
+            # Not from the file, which may be another by now: one search is about one story.
+            return load_text(self.loaded.text, self.loaded.story.name, source=str(self.loaded.path), sets=sets)
         except ScenarioError as error:
             raise self._as_typed(error) from None
 
@@ -123,29 +126,39 @@ class Ladder:
 def ladder(scenario: str, sets: Sets, wish: Wish) -> Ladder:
     """The ladder that is asked for, as far as the language allows its values; ScenarioError or RequestError."""
     loaded = load(scenario, sets=sets)
+    path = _path(wish, loaded.story)
     tree = read_tree(loaded.text, scenario)
     apply_sets(tree, sets)
-    is_size = not SIZE_KEYS.isdisjoint(wish.path.split(".")) and wish.path.rpartition(".")[2] not in NO_SIZES
-    step = _step(wish, is_size=is_size)
-    found = _written(tree.value, wish.path)
-    _refuse_words(wish, found, is_size=is_size)
-    written = _read(found, is_size=is_size)
+    is_size = is_size_path(path)
+    step = _step(wish, path, is_size=is_size)
+    found = value_at(tree.value, path)
+    _refuse_words(path, found, is_size=is_size)
+    written = quantity(found, is_size=is_size)
     low, high = _wished(wish, step, written, is_size=is_size)
     whole = Ladder(
-        *(scenario, sets, wish.path, step, is_size, wish.smallest, low, high),
-        swap_bytes=_swap_bytes(loaded.story, tree.value, wish.path),
+        *(loaded, sets, path, step, is_size, wish.smallest, low, high),
+        swap_bytes=_swap_bytes(loaded.story, tree.value, path),
     )
     return _allowed(whole, wish, None if written is None else round(written / step))
+
+
+def _path(wish: Wish, story: Story) -> str:
+    """What to vary: what is typed, or else what the scenario names."""
+    path = story.vary if wish.path is None else wish.path
+    if path is None:
+        cure = "type for example --vary agents.worker.count, or write capacity: {vary: agents.worker.count} into it"
+        raise RequestError(f"{story.name} names nothing to vary; {cure}")
+    return path
 
 
 def _text(value: Fraction) -> str:
     return str(value.numerator) if value.denominator == 1 else f"{float(value):.10g}"
 
 
-def _step(wish: Wish, *, is_size: bool) -> Fraction:
+def _step(wish: Wish, path: str, *, is_size: bool) -> Fraction:
     """How far apart the values are."""
     if wish.step is None:
-        return Fraction(SIZE_STEP_BYTES) if is_size else STEPS.get(wish.path.rpartition(".")[2], Fraction(1))
+        return Fraction(SIZE_STEP_BYTES) if is_size else STEPS.get(path.rpartition(".")[2], Fraction(1))
     step = _typed("--step", wish.step, is_size=is_size)
     if step <= 0:
         raise RequestError(f"--step {wish.step} is not above zero; write for example --step {'16m' if is_size else 1}")
@@ -199,41 +212,21 @@ def _typed(option: str, text: str, *, is_size: bool) -> Fraction:
         raise RequestError(f"{option} {text} cannot be read: {error}") from None
 
 
-def _read(value: object, *, is_size: bool) -> Fraction | None:
-    """A value as it is written; None where it is not there, or is no size or number."""
-    try:
-        return Fraction(units.read_size(value)) if is_size else Fraction(str(units.read_number(value)))
-    except BadValueError:
-        return None
-
-
-def _refuse_words(wish: Wish, written: object, *, is_size: bool) -> None:
+def _refuse_words(path: str, written: object, *, is_size: bool) -> None:
     """Text would be searched as well as anything, only that no value of it changes the story."""
     if isinstance(written, str) and not written[:1].isdecimal():
         cure = "name what has a number or a size, such as agents.worker.count"
-        raise RequestError(f"--vary {wish.path} is words in this scenario ({written[:20]!r}); {cure}")
-    if written is not None and _read(written, is_size=is_size) is None:
+        raise RequestError(f"--vary {path} is words in this scenario ({written[:20]!r}); {cure}")
+    if written is not None and quantity(written, is_size=is_size) is None:
         cure = "a number or a size can be searched, such as agents.worker.count or containers.agents.mem_limit"
-        raise RequestError(f"--vary {wish.path} is {str(written)[:20]!r} in this scenario; {cure}")
+        raise RequestError(f"--vary {path} is {str(written)[:20]!r} in this scenario; {cure}")
 
 
-def _written(here: Any, path: str) -> object:  # noqa: ANN401 - YAML holds anything.
-    """What stands in the file at a path; None where nothing does."""
-    for step in path.split("."):
-        if isinstance(here, dict):
-            here = here.get(step)
-        elif isinstance(here, list) and step.isdecimal() and int(step) < len(here):
-            here = here[int(step)]
-        else:
-            return None
-    return here
-
-
-def _swap_bytes(story: Story, tree: Any, path: str) -> int | None:  # noqa: ANN401 - as above.
+def _swap_bytes(story: Story, tree: Any, path: str) -> int | None:  # noqa: ANN401 - YAML holds anything.
     """How much swap a container's memswap_limit leaves it, where its mem_limit is varied and both are written."""
     section, _, rest = path.partition(".")
     name, _, key = rest.rpartition(".")
-    if (section, key) != ("containers", "mem_limit") or _written(tree, f"containers.{name}.memswap_limit") is None:
+    if (section, key) != ("containers", "mem_limit") or value_at(tree, f"containers.{name}.memswap_limit") is None:
         return None
     container = story.container(name)
     if container.memory_bytes_limit is None or container.memory_swap_bytes_limit is None:

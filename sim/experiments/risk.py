@@ -68,6 +68,15 @@ class RiskRule:
         last = self.looks[-1]
         return self.verdict(0 if verdict == "fits" else last, last) == verdict
 
+    def telling_runs_count(self) -> int | None:
+        """How many runs a value takes at most until it can be known to fit; None where this rule has them."""
+        if self.can_show("fits"):
+            return None
+        least = clear_runs_count(self.risk_ratio, _tail_ratio(self.confidence_ratio, 1))
+        counts = range(max(least, self.looks[0]), RUNS_COUNT_MAX + 1)
+        rules = (planned(self.risk_ratio, self.confidence_ratio, self.looks[0], count) for count in counts)
+        return next((rule.looks[-1] for rule in rules if rule.can_show("fits")), None)
+
     def seems_to_fit(self, misses_count: int, runs_count: int) -> bool:
         """Whether the value fits as far as the share of missed runs goes."""
         return misses_count <= self.risk_ratio * runs_count + ROUNDING

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from sim.experiments.binding import Missed
     from sim.experiments.risk import RiskRule, Verdict
 
-    # What one replication of one rung missed; the same replication has the same seeds on every rung.
-    Trial = Callable[[int, int], tuple[Missed, ...]]
+    # What some replications of one rung missed, in their order; each has the same seeds on every rung.
+    Trials = Callable[[int, range], Iterable[tuple[Missed, ...]]]
     Progress = Callable[[int, "Tally"], None]
 
 # A search that is not done after so many looks says what it knows.
@@ -49,11 +49,18 @@ class Search:
     """One search; `tallies` holds what is known at any time, so that it may be interrupted."""
 
     def __init__(
-        self, trial: Trial, rule: RiskRule, rungs: range, *, start: int, sure: bool = True, told: Progress | None = None
+        self,
+        trials: Trials,
+        rule: RiskRule,
+        rungs: range,
+        *,
+        start: int,
+        sure: bool = True,
+        told: Progress | None = None,
     ) -> None:
         """Search `rungs` from `start`, one of its ends; unless `sure`, nothing is decided, only the edge found."""
         self.tallies: dict[int, Tally] = {}
-        self._trial = trial
+        self._trials = trials
         self._rule = rule
         self._bottom, self._top = rungs[0], rungs[-1]
         self._start = start
@@ -166,8 +173,8 @@ class Search:
         tally = self.tallies.get(rung, Tally())
         until = self._rule.next_look(tally.runs_count)
         assert until is not None, "a rung without a look left is never chosen"
-        while tally.runs_count < until:
-            tally.add(self._trial(rung, tally.runs_count))
+        for missed in self._trials(rung, range(tally.runs_count, until)):
+            tally.add(missed)
             # Not before: an interrupted first trial says nothing about its rung.
             self.tallies[rung] = tally
         tally.verdict = self._rule.verdict(tally.misses_count, tally.runs_count)

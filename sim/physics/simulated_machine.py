@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from scenarios.story import RudeNotices
+from scenarios.story import HostProbe, RudeNotices
 from sim.machine import Blow, Observer, Program, Refused, Struck
 from sim.notices import Notices
 from sim.physics.engine import Names, SimulatedEngine
 from sim.physics.fluid_cpu import FluidCpu
+from sim.physics.host_probe import SimulatedProbe
 from sim.physics.kernel_cpu import KernelCpu
 from sim.physics.lifecycle import ENGINE_LOST, NOT_UP, Lifecycle
 from sim.physics.other_load import OtherLoad
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sim.physics.variant import Variant
 
 FOREIGN = "it runs a program of its own"
+NO_HOST = "no host of that name is there"
 
 
 class SimulatedMachine:
@@ -53,6 +55,7 @@ class SimulatedMachine:
         self._seed = physics_seed
         self._variant = variant
         self._names = Names()
+        self._probes: dict[str, SimulatedProbe] = {}
         rude = next((fault for fault in story.faults if isinstance(fault, RudeNotices)), None)
         self._notices = Notices(env, rude, story.seed)
         self._engines = {host.name: self._new_engine(host, story, observer) for host in story.hosts}
@@ -152,6 +155,22 @@ class SimulatedMachine:
         container.submit(program, answer)
         return answer
 
+    def probe(self, host: str, every_s: float, compute_s: float, until: simpy.Event) -> simpy.Event:
+        """Have a task outside all containers want CPU until an event: `Probed`, or `Refused` if one does already."""
+        engine = self._engines.get(host)
+        if engine is None or host in self._probes:
+            return self._refuse(host, NO_HOST if engine is None else "it is probed already")
+        phase_ratio = Stream(self._seed, host, "host probe").uniform(0)
+        self._probes[host] = SimulatedProbe(engine.around, HostProbe(every_s, compute_s), phase_ratio)
+        answer = self._env.event()
+
+        def end(_: simpy.Event) -> None:
+            answer.succeed(self._probes.pop(host).end(host))
+
+        assert until.callbacks is not None, "a probe ends with an event that is still to come"
+        until.callbacks.append(end)
+        return answer
+
     # Blows.
 
     def crash(self, name: str, exit_code: int) -> simpy.Event:
@@ -183,7 +202,7 @@ class SimulatedMachine:
         """Stop, crash or lose a host's engine."""
         engine = self._engines.get(host)
         if engine is None or engine.lost:
-            return self._refuse(host, "no host of that name is there" if engine is None else ENGINE_LOST)
+            return self._refuse(host, NO_HOST if engine is None else ENGINE_LOST)
         engine.strike(blow, down_s)
         return self._env.event().succeed(Struck(host))
 

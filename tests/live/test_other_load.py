@@ -41,9 +41,9 @@ class TestSums:
         """The host's counters at the told time."""
         return HostTimes(busy_s=0.85 * self.now_s, steal_s=0.04 * self.now_s, total_s=2 * self.now_s)
 
-    def watch(self, readings_count: int, step_s: float) -> LoadWatch:
+    def watch(self, readings_count: int, step_s: float, probes_cores: float = 0.0) -> LoadWatch:
         """A watch that has read so many times, with two containers up."""
-        watch = LoadWatch(lambda: self.now_s, lambda: ["a", "b"])
+        watch = LoadWatch(lambda: self.now_s, lambda: ["a", "b"], lambda: probes_cores * self.now_s)
         watch.close()
         watch._readings.clear()
         watch._readings_count = 0
@@ -62,6 +62,17 @@ class TestSums:
         assert load.containers_cores_mean == pytest.approx(0.5)
         assert [load.driver_cores_mean, load.engine_cores_mean] == pytest.approx([0.04, 0.06])
         assert load.steal_ratio == pytest.approx(0.02)
+
+    def test_probes_of_the_host_are_none_of_the_others(self) -> None:
+        """What the story's own probes use is neither other load nor the driver's."""
+        before = self.watch(21, 0.5).between(2.0, 7.0)
+        probing = self.watch(21, 0.5, probes_cores=0.05).between(2.0, 7.0)
+
+        assert before is not None
+        assert probing is not None
+        assert [before.probes_cores_mean, probing.probes_cores_mean] == pytest.approx([0.0, 0.05])
+        assert probing.cores_mean == pytest.approx(before.cores_mean - 0.05)
+        assert probing.driver_cores_mean == before.driver_cores_mean
 
     def test_a_container_that_went_keeps_what_it_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The counter of a dead container cannot be read any more; what it had used is not other load."""

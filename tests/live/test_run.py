@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from live.doctor import mend
 from live.errors import EngineMissing, EngineRefused, UnfitStory
+from live.host_probe import obstacle
 from live.leftovers import find_leftovers, labelled
 from live.run import DockerWorld, replay
 from scenarios import load, load_text
@@ -106,6 +108,24 @@ def test_a_run_leaves_a_whole_record(docker_engine: docker.DockerClient, tmp_pat
     assert 0.0 <= known["other_load"]["steal_ratio"] <= 1.0
     assert known["other_load"]["cores_mean"] >= 0.0
     assert (known["comparable"], tuple(known["reasons"])) == (outcome.comparable, outcome.reasons)
+
+
+@pytest.mark.docker
+def test_a_run_probes_its_host_or_says_why_not(docker_engine: docker.DockerClient, tmp_path: Path) -> None:
+    """Where the host is all of this machine its latency is measured and its CPU is nobody else's; else it is missed."""
+    text = load(STORY_NAME, sets=[("duration", "3s")]).text
+    probing = load_text(text.replace("memory: 4g}", "memory: 4g, probe: {every: 37.3ms, compute: 2ms}}"), "probing")
+    outcome = replay(dataclasses.replace(probing, duration_s=3.0), directory=tmp_path / "run", say=lambda _: None)
+    record = read_record(tmp_path / "run")
+    found = {metric.name for metric in outcome.metrics if metric.name.startswith("host_probe_latency_s")}
+    missed = [reason for reason in outcome.reasons if "could not be probed" in reason]
+    why = obstacle(probing, docker_engine.info())
+
+    assert probing.hosts[0].probe is not None
+    assert ([f"a host could not be probed: local: {why}"] if why else []) == missed
+    assert (set() if why else {f"host_probe_latency_s_{what}" for what in ("mean", "p50", "p99")}) == found
+    assert (len(record.tables["probes"]["due_s"]) > 10) == (not why)
+    assert (record.provenance["harness"]["probes_cpu_cores"] > 0.0) == (not why)
 
 
 @pytest.mark.docker

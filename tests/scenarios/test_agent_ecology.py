@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import floor
+from math import floor, gcd
 from typing import TYPE_CHECKING
 
 import pytest
@@ -383,3 +383,42 @@ def test_the_bucket_binds_in_the_document_s_calibration(rate_tokens_per_s: float
     worker = group(story, "worker")
 
     assert tokens_per_step(worker, "llm") / rate_tokens_per_s > 1.5 * group_demand(story, worker).step_s_mean
+
+
+# The host beside its containers.
+
+
+def test_the_host_s_twins_differ_in_the_cpu_limit_alone() -> None:
+    """The same host with the same probe, the same agents, time, seed and bounds."""
+    limited, unlimited = (load(name).story for name in ("agent-ecology-responsive", "agent-ecology-unlimited"))
+    [box] = limited.containers
+    freed = replace(box, cpus_limit=None)
+    told_alike = replace(
+        limited, name=unlimited.name, purpose=unlimited.purpose, headline=unlimited.headline, containers=(freed,)
+    )
+
+    assert 2.0 == box.cpus_limit
+    assert told_alike == unlimited
+
+
+@pytest.mark.parametrize("sized", [in_full, shrink])
+def test_the_host_is_asked_for_more_than_it_has_and_its_container_for_half(sized: Sized) -> None:
+    """More agents than cores, that ask for more than all of them; the limit is half of the host."""
+    story = sized(load("agent-ecology-responsive").story)
+    [host], [box] = story.hosts, story.containers
+    worker = group(story, "worker")
+
+    assert worker.count >= 2 * host.cpus_count
+    assert group_demand(story, worker).cpus_mean > 1.5 * host.cpus_count
+    assert host.cpus_count / 2 == box.cpus_limit
+
+
+def test_the_probe_falls_everywhere_in_a_tick_and_in_a_period() -> None:
+    """Its times divide ticks of 4 ms into forty parts and periods of 100 ms into a thousand; it is a small load."""
+    [host] = load("agent-ecology-responsive").story.hosts
+    probe = host.probe
+    assert probe is not None
+    every_us = round(probe.every_s * 1e6)
+
+    assert (40, 1000) == (4_000 // gcd(every_us, 4_000), 100_000 // gcd(every_us, 100_000))
+    assert probe.compute_s / probe.every_s < 0.03

@@ -132,6 +132,30 @@ INCOHERENT = [
         't:4: hosts.left.reserve is "4g"; it must be less than memory, 4g; write for example 1g',
     ),
     (
+        "memory: 4g",
+        "memory: 4g, probe: {every: 10ms, compute: 2ms}",
+        (
+            't:4: hosts.left.probe.every is "10ms"; it must be 20ms or more: one that comes more often is a load '
+            "itself; write for example 100ms"
+        ),
+    ),
+    (
+        "memory: 4g",
+        "memory: 4g, probe: {every: 50ms, compute: 50ms}",
+        (
+            't:4: hosts.left.probe.compute is "50ms"; it must be less than every, 50ms, or it never catches up; '
+            "write for example 2ms"
+        ),
+    ),
+    (
+        "duration: 30s\nhosts:\n  left: {cpus: 2, memory: 4g",
+        "duration: 1d\nhosts:\n  left: {cpus: 2, memory: 4g, probe: {every: 100ms, compute: 2ms}",
+        (
+            't:4: hosts.left.probe.every is "100ms"; it must be 900ms or more: in 1d it comes at most 100,000 times; '
+            "write for example 900ms"
+        ),
+    ),
+    (
         "duration: 30s",
         "duration: 1s\nsample_interval: 2s",
         't:3: sample_interval is "2s"; it must be at most the duration, 1s; write for example 100ms',

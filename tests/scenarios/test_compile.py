@@ -125,6 +125,14 @@ def test_everything_the_language_has_is_compiled_to_base_units() -> None:
     assert expected == load_text(FULL, "full")
 
 
+def test_a_host_s_probe_is_compiled_to_seconds() -> None:
+    """A host has one where the scenario says so, and else none."""
+    probed = SMALL.replace("memory: 4g}", "memory: 4g, probe: {every: 97ms, compute: 2ms}}")
+    probes = [load_text(text, "t").hosts[0].probe for text in (SMALL, probed)]
+
+    assert [None, told.HostProbe(0.097, 0.002)] == probes
+
+
 def test_what_is_left_out_has_dockers_default() -> None:
     """No limits, weight 1024, ten seconds of grace, the only host, seed 1, a sample each half second."""
     story = load_text(SMALL, "small")

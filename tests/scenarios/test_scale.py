@@ -105,6 +105,21 @@ def test_sampling_has_a_floor(full: Story) -> None:
     assert (10.0, 0.1) == (small.duration_s, small.sample_interval_s)
 
 
+@pytest.mark.parametrize(("every", "every_s"), [("1s", 0.1), ("100ms", 0.02)])
+def test_a_probe_shrinks_by_time_and_comes_not_too_often(every: str, every_s: float) -> None:
+    """A tenth of the time and of the CPU; fifty times a second is the most, which changes what it asks for."""
+    text = TEXT.replace("reserve: 1g}", f"reserve: 1g, probe: {{every: {every}, compute: 20ms}}}}")
+    full = load_text(text, "t")
+    small = shrink(full)
+    changed = {ratio.name for ratio in changed_ratios(full, small)}
+    [probe] = [host.probe for host in small.hosts]
+
+    assert probe is not None
+    assert pytest.approx([every_s, 0.002]) == [probe.every_s, probe.compute_s]
+    assert "local: CPU of its probe per quota period" in changed
+    assert (every == "100ms") == ("local: CPU of its probe per time between two" in changed)
+
+
 def test_goals_shrink_with_what_they_bound(full: Story) -> None:
     """A bound on bytes, cores, rates or times is scaled; one on a count or on the engine's own time is not."""
     bounds = {goal.name: (goal.value_min, goal.value_max) for goal in shrink(full).goals}

@@ -24,6 +24,16 @@ def test_every_container_and_fault_survives_its_record(story: Story) -> None:
     assert story == story_from_json(json.loads(json.dumps(story_to_json(story))))
 
 
+def test_a_host_s_probe_survives_its_record_and_no_other_host_speaks_of_one() -> None:
+    """So that a story without probes reads the same in records of any age."""
+    text = "purpose: P.\nduration: 5s\nhosts: {a: {cpus: 2, memory: 4g, probe: {every: 97ms, compute: 2ms}}, "
+    story = load_text(text + "b: {cpus: 2, memory: 4g}}\ncontainers: {box: {host: a}}\n", "t")
+    data = json.loads(json.dumps(story_to_json(story)))
+
+    assert story == story_from_json(data)
+    assert [True, False] == ["probe" in host for host in data["hosts"]]
+
+
 def test_faults_with_the_same_fields_stay_apart(story: Story) -> None:
     """A killed container and a filled disk both have a time and a container; each is written with its kind."""
     kinds = [fault["fault"] for fault in story_to_json(story)["faults"]]

@@ -365,3 +365,41 @@ def test_the_full_size_course_is_five_rates_long() -> None:
     assert all(one < 0.95 * 0.5 for one in busy[:4])
     assert 1.05 * 0.5 < busy[4] < 0.625
     assert busy[5] < 0.96 * 0.7
+
+
+# The host beside its containers.
+
+RESPONSIVE, UNLIMITED = "agent-ecology-responsive", "agent-ecology-unlimited"
+ON_TWO_CORES: Sets = (("containers.agents.cpuset", "0-1"),)
+
+
+def answers_s(outcome: Outcome) -> tuple[float, float]:
+    """How soon the host had its own CPU: the mean, and the 99th percentile."""
+    return value(outcome, "host_probe_latency_s_mean"), value(outcome, "host_probe_latency_s_p99")
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("physics_seed", [1, 2])
+def test_the_goal_tells_a_quota_from_none(size: str, physics_seed: int) -> None:
+    """Beside half of the cores the host answers soon on average, without a limit it does not; neither by a little."""
+    limited, unlimited = (played(name, size, (), physics_seed) for name in (RESPONSIVE, UNLIMITED))
+    bound_s = story_of(RESPONSIVE, size).goals[0].value_max or 0.0
+
+    assert ([], ["host-answers-soon"]) == (missed(limited), missed(unlimited))
+    assert answers_s(limited)[0] < 0.92 * bound_s
+    assert answers_s(unlimited)[0] > 1.12 * bound_s
+    assert ([], []) == (broken(limited), broken(unlimited))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_quota_does_not_shorten_the_longest_waits(size: str) -> None:
+    """While the container runs it is in the way as without a limit; only cores that it may not use are free of it."""
+    limited, unlimited = (played(name, size) for name in (RESPONSIVE, UNLIMITED))
+    apart = played(RESPONSIVE, size, ON_TWO_CORES)
+
+    assert answers_s(limited)[1] > 0.75 * answers_s(unlimited)[1]
+    assert answers_s(apart)[1] < 0.6 * answers_s(unlimited)[1]
+    # As many cores as before.
+    assert pytest.approx(value(limited, "cpu_cores_mean", "agents"), rel=0.02) == value(
+        apart, "cpu_cores_mean", "agents"
+    )

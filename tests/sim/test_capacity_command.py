@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +24,6 @@ from sim.run import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from scenarios import Story
     from sim.worlds import Say, Terms, World
@@ -185,7 +190,64 @@ def test_bounds_of_options_are_held(option: tuple[str, ...]) -> None:
         typed(*ECOLOGY, *option)
 
 
-def test_what_to_vary_must_be_said() -> None:
-    """Without a path there is no question."""
-    with pytest.raises(typer.TyperException, match="vary"):
-        typed("agent-ecology")
+@pytest.mark.parametrize("jobs", ["0", "x", "1000000"])
+def test_jobs_are_a_sensible_number(jobs: str) -> None:
+    """Nobody can simulate in no process at all, or has a million cores."""
+    with pytest.raises(typer.BadParameter):
+        typed(*ECOLOGY, "--jobs", jobs)
+
+
+def test_what_to_vary_may_be_the_scenario_s_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """A story that names what its capacity question varies needs no `--vary`."""
+    assert 0 == typed("agent-ecology", "--jobs", "1")
+    assert capsys.readouterr().out.startswith("5 agents fit (")
+
+
+def test_what_to_vary_must_be_said_somewhere() -> None:
+    """Without a path, in the command or in the scenario, there is no question."""
+    with pytest.raises(RequestError, match=r"^container-starts names nothing to vary; type for example --vary"):
+        typed("container-starts")
+
+
+# The command as a process, with others that it starts.
+
+LONG = ("capacity", "memory-oom", "--set", "duration=20000s", "--low", "2", "--runs", "8", "--jobs", "2")
+AT_ONCE = """\
+import sys, tonnage
+from sim.experiments import replication
+replication.PROCESSES_WORTH_S = 0.0
+tonnage.main(sys.argv[1:])
+"""
+# Two that simulate, and the one that Python starts with them to clear up.
+PROCESSES_COUNT = 3
+
+
+@pytest.mark.usefixtures("heeded_signals")
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_nothing_is_left_of_a_command_that_is_ended(is_killed: bool) -> None:  # noqa: FBT001
+    """Ctrl-C reaches all of a terminal's processes and one answers it; killed outright, it takes the others along."""
+    psutil = pytest.importorskip("psutil")
+    command = subprocess.Popen(
+        [sys.executable, "-c", AT_ONCE, *LONG],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    started = psutil.Process(command.pid)
+    while command.poll() is None and len(started.children(recursive=True)) < PROCESSES_COUNT:
+        time.sleep(0.02)
+    others = started.children(recursive=True)
+    if is_killed:
+        command.kill()
+    else:
+        os.killpg(command.pid, signal.SIGINT)
+    # All of them write to the same pipes, so that their end is the end of all.
+    out, err = command.communicate()
+
+    assert PROCESSES_COUNT == len(others)
+    assert (("", -9) if is_killed else ("nothing is known yet", 130)) == (out.partition("\n")[0], command.returncode)
+    assert "Traceback" not in err
+    psutil.wait_procs(others, timeout=5)
+    assert [] == [one for one in others if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]

@@ -7,9 +7,10 @@ from fractions import Fraction
 
 import pytest
 
+from scenarios import load
 from scenarios.units import MIB
 from sim.capacity_text import capacity_text
-from sim.experiments.binding import Missed
+from sim.experiments.binding import Missed, refused
 from sim.experiments.capacity import Binding, Capacity, Point, Question
 from sim.experiments.ladder import Ladder, Wish
 
@@ -17,6 +18,8 @@ COUNT = "agents.worker.count"
 MEMORY = "containers.agents.mem_limit"
 KILLS = Missed(0, "no-oom-kill", "oom_kill_count", "agents")
 BUSY = Missed(1, "cpu-below-80-percent", "cpu_cores_mean", "agents")
+
+LOADED = load("agent-ecology")
 
 
 def point(value: int, misses: int, runs: int, verdict: str = "undecided") -> Point:
@@ -29,7 +32,7 @@ FOUND = Capacity(
     story="agent-ecology",
     world="sim",
     question=Question("agent-ecology", Wish(COUNT)),
-    ladder=Ladder("agent-ecology", (), COUNT, Fraction(1), False, False, 1, 1024),  # noqa: FBT003
+    ladder=Ladder(LOADED, (), COUNT, Fraction(1), False, False, 1, 1024),  # noqa: FBT003
     noun="agents",
     answer=Fraction(14),
     low=Fraction(13),
@@ -41,6 +44,8 @@ FOUND = Capacity(
     contradictions=(),
     interrupted=False,
     runs_count=551,
+    runs_count_max=428,
+    telling_runs_count=None,
     reasons=(),
 )
 
@@ -66,7 +71,7 @@ agent-ecology simulated, 551 runs; a value fits if at most 5 % of runs miss a go
     ("low", "high", "said"),
     [
         (14, 14, "14 agents fit (with 95 % confidence); memory"),
-        (None, 15, "14 agents fit (at most 15 with 95 % confidence); memory"),
+        (None, 15, "14 agents fit (at most 15 with 95 % confidence, and at least what is not known); memory"),
         (12, None, "14 agents fit (at least 12 with 95 % confidence); memory"),
         (None, None, "14 agents fit (too few runs to be sure); memory"),
     ],
@@ -116,7 +121,7 @@ def test_the_smallest_size_that_suffices() -> None:
     size = 16 * MIB
     found = replace(
         FOUND,
-        ladder=Ladder("agent-ecology", (), MEMORY, Fraction(size), True, True, 1, 64, swap_bytes=0),  # noqa: FBT003
+        ladder=Ladder(LOADED, (), MEMORY, Fraction(size), True, True, 1, 64, swap_bytes=0),  # noqa: FBT003
         noun=None,
         answer=Fraction(32 * size),
         low=Fraction(31 * size),
@@ -129,6 +134,25 @@ def test_the_smallest_size_that_suffices() -> None:
     assert f"{MEMORY} of 512m suffices (496m to 528m with 95 % confidence); memory of `agents` breaks next" == lines[0]
     assert "the goal missed is no-oom-kill, at 496m" == lines[1]
     assert "memswap_limit was moved along with mem_limit" == lines[-1]
+
+
+@pytest.mark.parametrize(("most", "runs"), [(1, "1 run of a value is"), (3, "3 runs of a value are")])
+def test_too_few_runs_say_what_they_cannot_show(most: int, runs: str) -> None:
+    """Where no outcome could have shown that a value fits, the number of runs that would is told."""
+    few = replace(FOUND, low=None, runs_count_max=most, telling_runs_count=89)
+    told = capacity_text(few).splitlines()[-1]
+
+    cure = "that takes 89 (--runs-max 89)"
+    assert f"{runs} too few to know that it fits at this risk, however they end: {cure}" == told
+
+
+def test_a_refusal_binds_in_the_engine_s_words() -> None:
+    """What the engine did not start is the goal that is missed, with its reason."""
+    full = refused(None, "no address pool is left")
+    lines = capacity_text(replace(FOUND, binding=Binding(full, Fraction(15), 3, 3))).splitlines()
+
+    assert lines[0].endswith("; the start of containers breaks next")
+    assert "the goal missed is every container starts, at 15: no address pool is left" == lines[1]
 
 
 def test_what_speaks_against_it_is_said() -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from scenarios import story as told
-from sim.machine import Sample, StepDone
+from sim.machine import Probed, Sample, StepDone
 from sim.metrics import Metric, measure
 from sim.record import Recorder
 
@@ -374,6 +374,32 @@ def test_a_single_start_has_no_quantile() -> None:
     recorder.gauge(1.0, "start_s.a", 0.2)
 
     assert {"start_s_mean": 0.2} == figures(story("a"), recorder, None)
+
+
+def test_probes_of_hosts_are_one_set_of_latencies() -> None:
+    """99 that took 2 ms and, of another host, one that took 12: the mean is 2.1, the median 2, the rest the tail."""
+    recorder = recorded()
+    due_s = tuple(10.0 + 0.1 * number for number in range(99))
+    recorder.probed(Probed("h", due_s, tuple(at_s + 0.002 for at_s in due_s)))
+    recorder.probed(Probed("i", (15.0,), (15.012,)))
+    found = figures(story("a"), recorder, None)
+
+    assert {
+        "host_probe_latency_s_mean": pytest.approx(0.0021),
+        "host_probe_latency_s_p50": pytest.approx(0.002),
+        "host_probe_latency_s_p99": pytest.approx(0.0021),
+    } == found
+
+
+def test_probes_that_finished_outside_the_window_do_not_count() -> None:
+    """Neither before nor after it, whenever they were due; without any there is no figure."""
+    recorder = recorded()
+    recorder.probed(Probed("h", (8.0, 19.9), (9.0, 20.5)))
+    before = figures(story("a"), recorder, None)
+    recorder.probed(Probed("h", (9.5,), (10.5,)))
+
+    assert {} == before
+    assert 1.0 == pytest.approx(figures(story("a"), recorder, None)["host_probe_latency_s_mean"])
 
 
 def test_a_run_without_a_window_has_no_metrics() -> None:

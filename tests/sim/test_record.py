@@ -14,7 +14,7 @@ import pytest
 
 from scenarios import load
 from sim.errors import RecordError
-from sim.machine import StepDone
+from sim.machine import Probed, StepDone
 from sim.physics.host_profile import load_profile
 from sim.record import STEPS_COUNT_MAX, Recorder, begin_record, read_record
 from sim.recorded import recall, story_of
@@ -117,6 +117,31 @@ def test_ended_run_reads_back_as_it_was(tmp_path: Path) -> None:
     assert (outcome.metrics, outcome.goals, outcome.checks) == (again.metrics, again.goals, again.checks)
     assert outcome.recorder.tables == again.recorder.tables
     assert not (tmp_path / "r" / "journal.jsonl").exists()
+
+
+def test_probes_have_a_table_where_a_host_was_probed(tmp_path: Path) -> None:
+    """They read back as they were; a record without any has no such file and reads as one with none."""
+    probes = {}
+    for name, found in (("with", ((1.0, 2.0), (1.1, 2.3))), ("without", ((), ()))):
+        begin_record(tmp_path / name, load("memory-oom").story, {}, {})
+        recorder = Recorder(tmp_path / name)
+        recorder.probed(Probed("local", *found))
+        recorder.finish({"window_start_s": 0.0, "window_end_s": 3.0})
+        probes[name] = read_record(tmp_path / name).tables["probes"]
+
+    assert {"host": ["local", "local"], "due_s": [1.0, 2.0], "finish_s": [1.1, 2.3]} == probes["with"]
+    assert {"host": [], "due_s": [], "finish_s": []} == probes["without"]
+    assert [True, False] == [(tmp_path / name / "probes.parquet").exists() for name in probes]
+
+
+def test_probes_of_a_run_that_did_not_end_are_in_its_journal(tmp_path: Path) -> None:
+    """What was found before the end came is read like all else."""
+    begin_record(tmp_path / "r", load("memory-oom").story, {}, {})
+    recorder = Recorder(tmp_path / "r")
+    recorder.probed(Probed("local", (1.0,), (1.1,)))
+    recorder.abandon()
+
+    assert {"host": ["local"], "due_s": [1.0], "finish_s": [1.1]} == read_record(tmp_path / "r").tables["probes"]
 
 
 def test_parts_of_a_step_become_one_row() -> None:

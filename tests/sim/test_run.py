@@ -17,6 +17,7 @@ from sim.machine import (
     HealthChanged,
     Machine,
     Notice,
+    Probed,
     Program,
     Refused,
     Restarted,
@@ -261,6 +262,21 @@ class Answers:
         left_s = program.until_s - self._env.now
         return self._env.timeout(left_s, Finished(program.agent, len(program.steps), program.until_s))
 
+    def probe(self, host: str, every_s: float, compute_s: float, until: simpy.Event) -> simpy.Event:
+        """Be probed once a second and have the CPU each time at once, or be refused; the answer comes after the end."""
+        self.asked.append((self._env.now, "probe", host))
+        if host in self._refused:
+            return self._env.event().succeed(Refused(host, self._refused[host]))
+        answer, begin_s = self._env.event(), self._env.now
+
+        def end(_: simpy.Event) -> None:
+            due_s = tuple(begin_s + every_s * number for number in range(int((self._env.now - begin_s) / every_s)))
+            answer.succeed(Probed(host, due_s, tuple(at_s + compute_s for at_s in due_s)))
+
+        assert until.callbacks is not None
+        until.callbacks.append(end)
+        return answer
+
     def times_s(self, verb: str, name: str) -> list[float]:
         """When it was asked for something."""
         return [at_s for at_s, asked, of in self.asked if (asked, of) == (verb, name)]
@@ -356,3 +372,48 @@ def test_no_run_waits_for_ever_for_an_answer(env: simpy.Environment, sample_s: f
         detail for what, detail in zip(events["what"], events["detail"], strict=True) if what == "unanswered"
     ]
     assert [] == recorder.tables["samples"]["at_s"]
+
+
+def probing() -> Story:
+    """The plain story with a host that is probed each half second for 2 ms, and one that is not."""
+    one = plain()
+    probed = dataclasses.replace(one.hosts[0], probe=told.HostProbe(0.5, 0.002))
+    return dataclasses.replace(one, hosts=(probed, dataclasses.replace(one.hosts[0], name="i")))
+
+
+def test_hosts_are_probed_for_the_time_of_the_window(env: simpy.Environment) -> None:
+    """Only those that have a probe, from the window's begin to its end; what was found is in the record."""
+    machine = Answers(env)
+    _, recorder = performed(probing(), machine, env)
+    probes = recorder.tables["probes"]
+
+    assert [BEGIN_S] == machine.times_s("probe", "h")
+    assert [] == machine.times_s("probe", "i")
+    assert ["h"] * 20 == probes["host"]
+    assert (BEGIN_S, END_S - 0.5) == (probes["due_s"][0], probes["due_s"][-1])
+    assert [at_s + 0.002 for at_s in probes["due_s"]] == probes["finish_s"]
+    assert [] == noted(recorder, "unanswered", "probe_refused")
+
+
+def test_a_host_that_cannot_be_probed_is_noted(env: simpy.Environment) -> None:
+    """The run goes on without it, and says which host and why."""
+    up, recorder = performed(probing(), Answers(env, refused={"h": "it is far away"}), env)
+    events = recorder.tables["events"]
+
+    assert {"agents": 4, "containers": 2} == up
+    assert ["h: it is far away"] == [
+        detail for what, detail in zip(events["what"], events["detail"], strict=True) if what == "probe_refused"
+    ]
+    assert [] == recorder.tables["probes"]["host"]
+
+
+def test_a_probe_outlives_no_calibration_that_ends_early() -> None:
+    """Where the outcome is final before the time is over, hosts are probed no longer than that."""
+    text = load("calibration-over-limit").text
+    one = load_text(text.replace("memory: 4g}", "memory: 4g, probe: {every: 97ms, compute: 2ms}}"), "t")
+    outcome = simulate(one, profile=PROFILE)
+    window = outcome.recorder.window
+    assert window is not None
+
+    assert window[1] - window[0] < one.duration_s
+    assert 0.0 < window[1] - max(outcome.recorder.tables["probes"]["due_s"]) < 0.2

@@ -7,8 +7,9 @@ from collections import Counter
 import pytest
 
 from scenarios.metric_names import METRICS
-from sim.experiments.binding import RESOURCES, Missed, by_goal, missed_goals, most_missed
+from sim.experiments.binding import RESOURCES, Missed, by_goal, missed_goals, most_missed, refused, refused_starts
 from sim.goals import GoalResult
+from sim.record import Recorder
 
 
 def missed(metric: str, container: str | None = "agents", index: int = 0) -> Missed:
@@ -95,5 +96,27 @@ def test_misses_of_a_goal_add_up_over_containers() -> None:
 
 def test_what_binds_is_told_to_programs() -> None:
     """The goal and its metric are there as they stand in the story, the resource in a word."""
-    expected = {"goal": "goal-0", "metric": "oom_kill_count", "container": "agents", "resource": "memory"}
+    expected = {"goal": "goal-0", "metric": "oom_kill_count", "container": "agents", "resource": "memory", "detail": ""}
     assert expected == missed("oom_kill_count").to_json()
+
+
+def test_a_refused_start_is_a_goal_of_every_story() -> None:
+    """The engine's words are told, but two refusals differ by the container and not by their wording."""
+    first, second = refused("db", "no address for run 1"), refused("db", "no address for run 2")
+
+    assert ("the start of `db`", "no address for run 1") == (first.words, first.to_json()["detail"])
+    assert ("the start of containers", "starts") == (refused(None, "full").words, refused(None, "full").resource)
+    assert first == most_missed(Counter([first, second, missed("oom_kill_count")]))
+    assert {"every container starts": 2} == by_goal(Counter([first, second]))
+
+
+def test_only_refused_containers_are_refused_starts() -> None:
+    """What an agent could not do in a container that is there is its own loss, and no refused start."""
+    recorder = Recorder(None)
+    recorder.event(1.0, "started", "agents", None, "")
+    recorder.event(1.0, "refused", "agents", "worker-0", "not up")
+    recorder.event(2.0, "refused", "db", None, "no address is left")
+
+    assert [("db", "no address is left")] == [
+        (one.container, one.detail) for one in refused_starts(recorder.tables["events"])
+    ]

@@ -16,6 +16,7 @@ from scenarios.units import MIB
 from sim.errors import RequestError
 from sim.experiments.capacity import Capacity, Question, find_capacity
 from sim.experiments.ladder import Wish
+from sim.experiments.replication import STARTS_WANTED
 from sim.goals import GoalResult
 from sim.physics.host_profile import load_profile
 from sim.record import Recorder
@@ -106,7 +107,7 @@ def simulated(path: str, wish: Wish, *sets: tuple[str, str]) -> Capacity:
     return find_capacity(question, SimulatedWorld(PROFILE), lambda _text: None)
 
 
-def asked(world: Stage, *, wish: Wish | None = None, **more: float) -> Capacity:
+def asked(world: Stage, *, wish: Wish | None = None, **more: float | None) -> Capacity:
     """The capacity of a library story with three goals (no-oom-kill, memory..., cpu...) in a made-up world."""
     question = Question("agent-ecology", wish or Wish(COUNT), **more)  # type: ignore[arg-type]  # Numbers as they are.
     return find_capacity(question, world, lambda _text: None)
@@ -227,6 +228,47 @@ def test_real_runs_are_few() -> None:
     assert world.runs_count == found.runs_count == 10
     assert "cpu-below-80-percent" == found.next_binding.missed.goal
     assert 8 == found.next_binding.value
+
+
+def test_few_real_runs_say_what_they_cannot_know() -> None:
+    """Three runs never show that a value fits: that side is open, and the number of runs that would tell is told."""
+    few = asked(Stage(missed_from({"no-oom-kill": 6}), name="docker"))
+    telling = few.telling_runs_count
+    enough = asked(Stage(missed_from({"no-oom-kill": 6}), name="docker"), runs_count_max=telling)
+    told = few.to_json()
+
+    assert (None, 3, telling) == (told["low"], told["runs_max"], told["runs_to_know"])
+    assert telling is not None
+    assert [5, 5, 5] == [enough.answer, enough.low, enough.high]
+    assert enough.telling_runs_count is None
+
+
+def test_a_value_that_the_engine_refuses_ends_no_search() -> None:
+    """What the engine cannot start does not fit, and is what binds."""
+
+    class Refusal(Exception):
+        """What a real world raises where its engine starts nothing."""
+
+        wanted = STARTS_WANTED
+        reason = "no address is left"
+
+    def missed(count: int) -> set[str]:
+        if count > 5:
+            raise Refusal
+        return set()
+
+    found = asked(Stage(missed, name="docker"))
+    assert found.binding is not None
+
+    assert [5, 6] == [found.answer, found.binding.value]
+    assert ("every container starts", "no address is left") == (found.binding.missed.goal, found.binding.missed.detail)
+
+
+def test_the_scenario_may_name_what_is_varied() -> None:
+    """A story with a key `capacity` is asked its own question."""
+    found = find_capacity(Question("agent-ecology", Wish()), Stage(missed_from({"no-oom-kill": 4})), lambda _text: None)
+
+    assert [COUNT, 3] == [found.ladder.path, found.answer]
 
 
 def test_runs_are_bounded_as_asked() -> None:

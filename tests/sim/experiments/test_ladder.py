@@ -41,7 +41,7 @@ def values(found: Ladder) -> list[Fraction]:
     return [found.value(found.rungs[0]), found.value(found.rungs[-1]), found.step]
 
 
-def made(file: Path, path: str, **wish: str) -> Ladder:
+def made(file: Path, path: str | None, **wish: str) -> Ladder:
     """The ladder of a path."""
     return ladder(str(file), (), Wish(path, **wish))  # type: ignore[arg-type]  # All that is text is as typed.
 
@@ -53,6 +53,30 @@ def test_numbers_are_searched_in_ones(file: Path) -> None:
     assert [1, 1024, 1] == values(found)
     assert 7 == found.story(7).agents[0].count
     assert "1" == found.shown(found.value(found.start))
+
+
+def test_the_scenario_may_name_what_is_varied(file: Path) -> None:
+    """Without a path it is the one of the key `capacity`, which a path that is typed overrules."""
+    file.write_text(f"{TEXT}capacity: {{vary: {MEMORY}}}\n", encoding="utf-8")
+
+    assert [MEMORY, COUNT] == [made(file, None).path, made(file, COUNT).path]
+
+
+def test_something_must_name_what_is_varied(file: Path) -> None:
+    """Where neither the command nor the scenario does, one line says what to type or to write."""
+    with pytest.raises(RequestError, match=r"^varied names nothing to vary; type for example --vary agents\.worker"):
+        made(file, None)
+
+
+def test_a_file_that_is_edited_meanwhile_is_another_story(file: Path) -> None:
+    """Every value is set in the text as it was read at the beginning, also where the file is gone."""
+    found = made(file, COUNT)
+    file.write_text(TEXT.replace("hold: 10m", "hold: 90m"), encoding="utf-8")
+    edited = found.story(7)
+    file.unlink()
+
+    assert [edited.agents[0].stages] * 2 == [found.story(9).agents[0].stages, found.loaded.story.agents[0].stages]
+    assert ("varied", 7) == (edited.name, edited.agents[0].count)
 
 
 def test_sizes_are_searched_in_steps_of_16_mib(file: Path) -> None:

@@ -117,6 +117,23 @@ def test_few_runs_show_only_what_does_not_fit() -> None:
     assert [True, True] == [many.can_show("fits"), many.can_show("does not fit")]
 
 
+@pytest.mark.parametrize(("risk", "runs", "most"), [(0.05, 1, 3), (0.05, 4, 20), (0.2, 1, 3), (0.3, 2, 2)])
+def test_what_number_of_runs_would_tell(risk: float, runs: int, most: int) -> None:
+    """Where no outcome of so few runs shows that a value fits, the least number that can is known."""
+    few = planned(risk, 0.95, runs, most)
+    telling = few.telling_runs_count()
+    assert telling is not None
+
+    assert not few.can_show("fits")
+    assert planned(risk, 0.95, runs, telling).can_show("fits")
+    assert not planned(risk, 0.95, runs, telling - 1).can_show("fits")
+
+
+def test_enough_runs_need_no_other_number() -> None:
+    """A plan without a bound can show what it is to show."""
+    assert planned(0.05, 0.95, 4).telling_runs_count() is None
+
+
 def test_what_seems_to_fit_goes_by_the_share_alone() -> None:
     """Up to the risk a value seems to fit, with the risk itself."""
     rule = planned(0.05, 0.95, 4)

@@ -13,9 +13,9 @@ from sim.experiments.risk import RiskRule, planned
 from sim.experiments.search import LOOKS_COUNT_MAX, Search, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from sim.experiments.search import Trial
+    from sim.experiments.search import Trials
 
 MISSED = (Missed(0, "no-oom-kill", "oom_kill_count", "agents"),)
 RULE = planned(0.05, 0.95, 4)
@@ -23,14 +23,15 @@ RULE = planned(0.05, 0.95, 4)
 COARSE = planned(0.2, 0.9, 3)
 
 
-def trial_of(risk_ratio: Callable[[int], float], seed: int = 1) -> Trial:
+def trials_of(risk_ratio: Callable[[int], float], seed: int = 1) -> Trials:
     """Trials with a known risk per rung; a replication has the same luck on every rung."""
 
-    def trial(rung: int, replication: int) -> tuple[Missed, ...]:
-        luck = random.Random(f"{seed} {replication}").random()
-        return MISSED if luck < risk_ratio(rung) else ()
+    def trials(rung: int, replications: range) -> Iterator[tuple[Missed, ...]]:
+        for replication in replications:
+            luck = random.Random(f"{seed} {replication}").random()
+            yield MISSED if luck < risk_ratio(rung) else ()
 
-    return trial
+    return trials
 
 
 def step_at(first_missed: int) -> Callable[[int], float]:
@@ -43,9 +44,9 @@ def logistic(middle: float, width: float) -> Callable[[int], float]:
     return lambda rung: 1.0 / (1.0 + math.exp((middle - rung) / width))
 
 
-def searched(trial: Trial, rungs: range, rule: RiskRule = RULE, *, start: int | None = None) -> Search:
+def searched(trials: Trials, rungs: range, rule: RiskRule = RULE, *, start: int | None = None) -> Search:
     """A search that is done."""
-    search = Search(trial, rule, rungs, start=rungs[0] if start is None else start)
+    search = Search(trials, rule, rungs, start=rungs[0] if start is None else start)
     search.run()
     return search
 
@@ -53,7 +54,7 @@ def searched(trial: Trial, rungs: range, rule: RiskRule = RULE, *, start: int | 
 @pytest.mark.parametrize("capacity", [1, 2, 3, 7, 8, 9, 13, 31, 100, 499])
 def test_a_sharp_edge_is_found_and_known(capacity: int) -> None:
     """Where risk jumps from nothing to certainty, the two rungs at the jump are found and decided."""
-    search = searched(trial_of(step_at(capacity + 1)), range(1, 501))
+    search = searched(trials_of(step_at(capacity + 1)), range(1, 501))
 
     assert ((capacity, capacity + 1), (capacity, capacity + 1)) == (search.edge(), search.known())
 
@@ -61,7 +62,7 @@ def test_a_sharp_edge_is_found_and_known(capacity: int) -> None:
 @pytest.mark.parametrize("capacity", [1, 5, 64, 200])
 def test_the_smallest_value_is_the_same_search_from_the_other_end(capacity: int) -> None:
     """On rungs with a minus before them the search begins with the smallest value, which is the hardest."""
-    search = searched(trial_of(step_at(1 - capacity)), range(-1000, 0), start=-1)
+    search = searched(trials_of(step_at(1 - capacity)), range(-1000, 0), start=-1)
 
     assert -capacity == search.edge()[0]
     assert max(abs(rung) for rung in search.tallies) < 4 * capacity + 4
@@ -69,7 +70,7 @@ def test_the_smallest_value_is_the_same_search_from_the_other_end(capacity: int)
 
 def test_a_sharp_edge_costs_little() -> None:
     """Only one value, the answer, is worth the runs that show a risk to be low; the others get a glance."""
-    search = searched(trial_of(step_at(14)), range(1, 1001))
+    search = searched(trials_of(step_at(14)), range(1, 1001))
     costly = [rung for rung, tally in search.tallies.items() if tally.runs_count > RULE.looks[0]]
 
     assert [13] == costly
@@ -78,22 +79,22 @@ def test_a_sharp_edge_costs_little() -> None:
 
 def test_nothing_fits() -> None:
     """Where the lowest rung is missed there is no answer, and that is known."""
-    search = searched(trial_of(lambda _: 1.0), range(1, 101))
+    search = searched(trials_of(lambda _: 1.0), range(1, 101))
 
     assert ((None, 1), (None, 1)) == (search.edge(), search.known())
 
 
 def test_everything_fits() -> None:
     """Where no rung is missed the answer is the last, and nothing is known to break."""
-    search = searched(trial_of(lambda _: 0.0), range(1, 101))
+    search = searched(trials_of(lambda _: 0.0), range(1, 101))
 
     assert ((100, None), (100, None)) == (search.edge(), search.known())
 
 
 def test_one_rung_is_a_ladder_too() -> None:
     """A range of a single value is answered with a yes or a no."""
-    fine = searched(trial_of(lambda _: 0.0), range(7, 8))
-    missed = searched(trial_of(lambda _: 1.0), range(7, 8))
+    fine = searched(trials_of(lambda _: 0.0), range(7, 8))
+    missed = searched(trials_of(lambda _: 1.0), range(7, 8))
 
     assert ((7, None), (None, 7)) == (fine.known(), missed.known())
 
@@ -102,8 +103,8 @@ def test_one_rung_is_a_ladder_too() -> None:
 def test_no_value_gets_more_runs_than_planned(width: float) -> None:
     """However slowly the risk grows, each value is run as often as planned at most, and the search ends."""
     looks: list[int] = []
-    trial = trial_of(logistic(40, width))
-    search = Search(trial, RULE, range(1, 201), start=1, told=lambda _, tally: looks.append(tally.runs_count))
+    trials = trials_of(logistic(40, width))
+    search = Search(trials, RULE, range(1, 201), start=1, told=lambda _, tally: looks.append(tally.runs_count))
     search.run()
 
     assert max(looks) <= RULE.looks[-1]
@@ -121,7 +122,7 @@ def test_a_value_at_the_risk_itself_widens_the_interval() -> None:
 
     lucky = 0
     for seed in range(100):
-        low, high = searched(trial_of(risk, seed), range(1, 65)).known()
+        low, high = searched(trials_of(risk, seed), range(1, 65)).known()
         assert low is not None
         assert high is not None
         lucky += low >= 10 or high < 15
@@ -136,7 +137,7 @@ def test_the_interval_covers_the_truth(width: float) -> None:
     for seed in range(100):
         risk = logistic(20 + seed / 10, width)
         truth = max(rung for rung in range(101) if rung == 0 or risk(rung) <= COARSE.risk_ratio)
-        low, high = searched(trial_of(risk, seed), range(1, 101), COARSE).known()
+        low, high = searched(trials_of(risk, seed), range(1, 101), COARSE).known()
         covered += (low is None or low <= truth) and (high is None or truth < high)
         known += low is not None and high is not None
 
@@ -151,7 +152,7 @@ def test_the_answer_is_near_the_truth() -> None:
     for seed in range(30):
         risk = logistic(30, 1.0)
         truth = max(rung for rung in range(1, 101) if risk(rung) <= RULE.risk_ratio)
-        fitting, _ = searched(trial_of(risk, seed), range(1, 101)).edge()
+        fitting, _ = searched(trials_of(risk, seed), range(1, 101)).edge()
         off.append(abs((fitting or 0) - truth))
 
     assert sorted(off)[len(off) // 2] <= 1
@@ -160,14 +161,14 @@ def test_the_answer_is_near_the_truth() -> None:
 
 def test_the_same_luck_gives_the_same_search() -> None:
     """A search has no draws of its own."""
-    first, second = (searched(trial_of(logistic(12, 2.0), seed=5), range(1, 65)) for _ in range(2))
+    first, second = (searched(trials_of(logistic(12, 2.0), seed=5), range(1, 65)) for _ in range(2))
 
     assert first.tallies == second.tallies
 
 
 def test_a_second_edge_is_noticed() -> None:
     """Where a harder value fits although an easier one does not, both are decided, and the lower edge is the answer."""
-    search = searched(trial_of(lambda rung: float(5 <= rung < 12)), range(1, 65))
+    search = searched(trials_of(lambda rung: float(5 <= rung < 12)), range(1, 65))
 
     assert (5, 16) in search.contradictions()
     assert (4, 5) == search.edge()
@@ -177,12 +178,12 @@ def test_a_second_edge_is_noticed() -> None:
 def test_without_a_second_edge_nothing_contradicts() -> None:
     """A risk that only grows is never said to contradict itself, though luck may make it look so at first."""
     for seed in range(20):
-        assert [] == searched(trial_of(logistic(10, 3.0), seed), range(1, 65), COARSE).contradictions()
+        assert [] == searched(trials_of(logistic(10, 3.0), seed), range(1, 65), COARSE).contradictions()
 
 
 def test_an_unsure_search_only_finds_the_edge() -> None:
     """Where nothing is to be decided, every value gets the first look alone."""
-    search = Search(trial_of(step_at(14)), RULE, range(1, 101), start=1, sure=False)
+    search = Search(trials_of(step_at(14)), RULE, range(1, 101), start=1, sure=False)
     search.run()
 
     assert (13, 14) == search.edge()
@@ -192,7 +193,7 @@ def test_an_unsure_search_only_finds_the_edge() -> None:
 def test_few_runs_waste_none_on_what_they_cannot_show() -> None:
     """With three runs at most no value can be known to fit, so none is run to show it."""
     few = planned(0.05, 0.95, 1, 3)
-    search = searched(trial_of(step_at(6)), range(1, 65), few)
+    search = searched(trials_of(step_at(6)), range(1, 65), few)
     runs = {rung: tally.runs_count for rung, tally in search.tallies.items()}
 
     assert ((5, 6), (None, 6)) == (search.edge(), search.known())
@@ -203,18 +204,45 @@ def test_an_interrupted_search_tells_what_it_knows() -> None:
     """Whatever trial is interrupted, the edge so far is there, and a value without a single run is not in it."""
     tried: list[int] = []
 
-    def trial(rung: int, replication: int) -> tuple[Missed, ...]:
+    def trials(rung: int, replications: range) -> Iterator[tuple[Missed, ...]]:
         tried.append(rung)
         if rung == 8:
             raise KeyboardInterrupt
-        return trial_of(step_at(100))(rung, replication)
+        yield from trials_of(step_at(100))(rung, replications)
 
-    search = Search(trial, RULE, range(1, 65), start=1)
+    search = Search(trials, RULE, range(1, 65), start=1)
     with pytest.raises(KeyboardInterrupt):
         search.run()
 
     assert 8 == tried[-1]
     assert ([1, 2, 4], (4, None)) == (sorted(search.tallies), search.edge())
+
+
+def test_trials_before_an_interrupt_count() -> None:
+    """Of a look that was interrupted, what was tried until then is known."""
+
+    def trials(rung: int, replications: range) -> Iterator[tuple[Missed, ...]]:
+        yield from [(), MISSED]
+        raise KeyboardInterrupt
+
+    search = Search(trials, RULE, range(1, 65), start=1)
+    with pytest.raises(KeyboardInterrupt):
+        search.run()
+
+    assert {1: (2, 1)} == {rung: (tally.runs_count, tally.misses_count) for rung, tally in search.tallies.items()}
+
+
+def test_the_trials_of_a_look_are_asked_for_at_once() -> None:
+    """Whoever makes trials knows how many the next look has, and may make them beside one another."""
+    asked: list[range] = []
+
+    def trials(rung: int, replications: range) -> Iterator[tuple[Missed, ...]]:
+        asked.append(replications)
+        return iter([()] * len(replications))
+
+    Search(trials, RiskRule(0.05, 0.95, (4, 100)), range(7, 8), start=7).run()
+
+    assert [range(4), range(4, 100)] == asked
 
 
 def test_a_tally_counts_runs_and_goals_apart() -> None:
