@@ -54,6 +54,11 @@ REASONS = (
         "likely the kernel killed more than one process for one shortage, or charged pages ahead in batches",
     ),
     (
+        "host_probe",
+        "likely the containers together weigh less against the host, or wait longer behind it, than in the model",
+        "likely other load on the host, beside which its own task waits as well",
+    ),
+    (
         "host_",
         "likely the host's own memory at rest was lower than the host profile says",
         "likely other processes on the host, which the model does not hold",

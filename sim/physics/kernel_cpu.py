@@ -143,7 +143,7 @@ class KernelCpu:
         queue.group.runnable_count -= 1
         task.queued = False
         if core.current is task:
-            core.current, core.running = None, None
+            core.current = None
         if queue.throttled:
             self._stop_clock(queue)
             return
@@ -154,32 +154,46 @@ class KernelCpu:
             self._at(self._now_ns() + SLACK_NS, lambda: self._hand_out_slack(queue.group, pool))
 
     def _challenge(self, core: Core, queue: GroupQueue, task: Task) -> None:
-        """Let a newcomer preempt a current task that has had its slice and has run more; else wait for a tick."""
+        """Let a newcomer take the core at once where its deadline is the earlier one; else it waits for a tick."""
         if core.current is None or core.running is None:
             self._pick(core)
-            return
-        # Level is enough, unless the newcomer weighs less: the current one's slice is over, and the next one it gets
-        # ends no earlier than the newcomer's.
-        if queue is core.running:
-            behind = task.vruntime_ns <= core.current.vruntime_ns
-        else:
-            lead_ns = core.running.vruntime_ns - queue.vruntime_ns
-            behind = lead_ns > 0 or (lead_ns == 0 and queue.weight >= core.running.weight)
-        if behind and self._had_slice(core):
+        elif self._beats(core, queue) if queue is not core.running else self._comes_before(core, task):
             self._pick(core)
         else:
             self._arm(core)
 
-    def _had_slice(self, core: Core) -> bool:
-        """Whether the running task may be taken off: it may once its slice is over, until the tick that renews it."""
-        over_ns = core.picked_ns + self._base_slice_ns
+    def _comes_before(self, core: Core, task: Task) -> bool:
+        """Whether a newcomer of the running container takes the core: it is level, and the slice of the other is over."""
+        assert core.current is not None, "there is somebody to be compared with"
+        return task.vruntime_ns <= core.current.vruntime_ns and self._had_slice(core.picked_ns)
+
+    def _beats(self, core: Core, queue: GroupQueue) -> bool:
+        """Whether another container's newcomer takes the core.
+
+        A slice is the shorter in virtual time the more a container weighs. So of two that are level the heavier one
+        has the earlier deadline if both begin now, and for a while even if the other's was renewed not long ago; only
+        whoever has just got the core is protected until its slice is over.
+        """
+        running = core.running
+        assert running is not None, "there is somebody to be compared with"
+        lead_ns = running.vruntime_ns - queue.vruntime_ns
+        if self._had_slice(core.queue_picked_ns):
+            return lead_ns > 0 or (lead_ns == 0 and queue.weight >= running.weight)
+        age_ns = self._slice_age_ns(core.queue_picked_ns)
+        is_renewed = core.queue_renewed or age_ns < self._now_ns() - core.queue_picked_ns
+        return is_renewed and lead_ns >= 0 and age_ns <= self._base_slice_ns * (1 - running.weight / queue.weight)
+
+    def _had_slice(self, began_ns: int) -> bool:
+        """Whether what runs may be taken off: it may once its slice is over, until the tick that renews it."""
+        age_ns = self._slice_age_ns(began_ns)
+        return age_ns >= self._base_slice_ns or (age_ns == 0 and began_ns < self._now_ns())
+
+    def _slice_age_ns(self, began_ns: int) -> int:
+        """How long ago a slice began; one that is over is renewed at the next tick, though nobody looks."""
+        over_ns = began_ns + self._base_slice_ns
         renewed_ns = over_ns + (self._tick_phase_ns - over_ns) % self._tick_ns
         since_ns = self._now_ns() - renewed_ns
-        if since_ns <= 0:
-            return self._now_ns() >= over_ns
-        # Nobody looked since, so it ran alone, and had one slice after the other, each from a tick on.
-        into_slice_ns = since_ns % self._renewal_ns
-        return into_slice_ns == 0 or into_slice_ns >= self._base_slice_ns
+        return self._now_ns() - began_ns if since_ns < 0 else since_ns % self._renewal_ns
 
     # Running.
 
@@ -210,8 +224,11 @@ class KernelCpu:
             self._spreading.fall_idle(core, self._now_ns())
             return
         queue = core.best()
-        core.running, core.current = queue, queue.first(core.current)
         core.since_ns = core.picked_ns = self._now_ns()
+        if queue is not core.running or self._had_slice(core.queue_picked_ns):
+            core.queue_renewed = queue is core.running
+            core.queue_picked_ns = core.since_ns
+        core.running, core.current = queue, queue.first(core.current)
         self._arm(core)
 
     def _arm(self, core: Core) -> None:
@@ -240,7 +257,7 @@ class KernelCpu:
         if task.remaining_ns <= 0:
             self._finish(core, queue, task)
         elif self._fund(queue):
-            if self._had_slice(core):
+            if self._had_slice(core.picked_ns) or self._had_slice(core.queue_picked_ns):
                 self._pick(core)
             else:
                 self._arm(core)

@@ -73,10 +73,15 @@ class GroupQueue:
 class Core:
     """One CPU: who runs on it since when, which containers have runnable tasks there, and whether it looks in vain.
 
-    `picked_ns` is when the running slice began, `empty_tries_count` how often in a row it found nothing to fetch.
+    The slices of the running task and of its container's queue began at `picked_ns` and `queue_picked_ns`;
+    `queue_renewed` says whether the latter had the core before. `empty_tries_count` is how often in a row the core found
+    nothing to fetch.
     """
 
-    __slots__ = ("current", "empty_tries_count", "index", "picked_ns", "queues", "running", "since_ns", "token")
+    __slots__ = (
+        *("current", "empty_tries_count", "index", "picked_ns", "queue_picked_ns", "queue_renewed"),
+        *("queues", "running", "since_ns", "token"),
+    )
 
     def __init__(self, index: int) -> None:
         """Be idle."""
@@ -86,6 +91,8 @@ class Core:
         self.running: GroupQueue | None = None
         self.since_ns = 0
         self.picked_ns = 0
+        self.queue_picked_ns = 0
+        self.queue_renewed = False
         self.empty_tries_count = 0
         self.token = 0
 

@@ -141,6 +141,27 @@ def test_a_newcomer_that_is_level_takes_the_core_from_a_spent_slice(
     assert [pytest.approx(finish_s)] == times
 
 
+@pytest.mark.parametrize(("group", "finish_s"), [("running", 0.005), ("newcomer", 0.003)])
+def test_a_container_s_slice_goes_on_when_its_next_task_runs(
+    env: simpy.Environment, group: str, finish_s: float
+) -> None:
+    """A task whose own slice is not over gives way to another container at 2 ms, whose rival's is, and to no sibling.
+
+    Its container has had the core since 0, it itself since 1 ms, when the task before it ended.
+    """
+    cpu = machine(env, 1, REAL)
+    cpu.add_group("running", GroupLimits(None, 1024, None))
+    cpu.add_group("newcomer", GroupLimits(None, 1024, None))
+    times: list[float] = []
+    cpu.run(Task("running"), 0.001, lambda: None)
+    cpu.run(Task("running"), 0.1, lambda: None)
+    env.run(until=0.002)
+    cpu.run(Task(group), 0.001, lambda: times.append(env.now))
+    env.run(until=1)
+
+    assert [pytest.approx(finish_s)] == times
+
+
 @pytest.mark.parametrize(("shares", "finish_s"), [(2048, 0.003), (1024, 0.003), (256, 0.005)])
 def test_a_lighter_container_does_not_take_the_core_when_level(
     env: simpy.Environment, shares: int, finish_s: float
@@ -152,6 +173,29 @@ def test_a_lighter_container_does_not_take_the_core_when_level(
     times: list[float] = []
     cpu.run(Task("running"), 0.1, lambda: None)
     env.run(until=0.002)
+    cpu.run(Task("newcomer"), 0.001, lambda: times.append(env.now))
+    env.run(until=1)
+
+    assert [pytest.approx(finish_s)] == times
+
+
+@pytest.mark.parametrize(
+    ("shares", "wake_s", "finish_s"),
+    [(2048, 0.0003, 0.005), (2048, 0.0043, 0.0053), (2048, 0.0049, 0.009), (2048, 0.0055, 0.0065), (1024, 0.0043, 0.009)],
+)
+def test_a_heavier_container_takes_the_core_from_a_renewed_slice(
+    env: simpy.Environment, shares: int, wake_s: float, finish_s: float
+) -> None:
+    """With twice the weight its deadline is the earlier one within the first half of a slice renewed at 4 ms.
+
+    Within the second half it is the later one, and the first slice after a switch is protected to its end.
+    """
+    cpu = machine(env, 1, REAL)
+    cpu.add_group("running", GroupLimits(None, 1024, None))
+    cpu.add_group("newcomer", GroupLimits(None, shares, None))
+    times: list[float] = []
+    cpu.run(Task("running"), 0.1, lambda: None)
+    env.run(until=wake_s)
     cpu.run(Task("newcomer"), 0.001, lambda: times.append(env.now))
     env.run(until=1)
 
