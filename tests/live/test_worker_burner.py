@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from live.worker import burner
 from live.worker.burner import burn
 from live.worker.memory import Memory
 
@@ -21,6 +22,13 @@ LIVE = Path(__file__).parents[2] / "live"
 
 # What shares a core with the one that looks at the clock.
 BURN = "from worker.burner import burn\nwhile True: burn(5_000_000)"
+ASKED = """
+import time
+from worker.burner import burn
+before = time.thread_time()
+for _ in range(50): burn(2_000_000)
+print(time.thread_time() - before)
+"""
 WATCH = """
 import time
 gaps, last = [], time.monotonic()
@@ -58,42 +66,53 @@ class TestBurner:
 
     @pytest.mark.parametrize("cpu_ms", [0.0, 0.01, 0.5, 5.0, 50.0])
     def test_it_burns_what_was_asked(self, cpu_ms: float) -> None:
-        """The thread's CPU clock moves by the demand, and the burner reports what it moved.
+        """The thread's CPU clock moves by the demand, and the burner reports what it took it to be.
 
-        An interrupt in the last moment is charged to the thread too, hence the best of five: 20 us or 0.2 % more.
+        Interrupts, and others that take the core for less than half a millisecond, come between the two: so it is the
+        nearest of five, within 20 us or 0.2 %.
         """
-        excess_ns = []
+        apart_ns = []
         for _ in range(5):
             before_ns = time.thread_time_ns()
             told_ns = burn(int(cpu_ms * 1e6))
-            used_ns = time.thread_time_ns() - before_ns
-            assert cpu_ms * 1e6 <= told_ns <= used_ns
-            excess_ns.append(used_ns - cpu_ms * 1e6)
+            apart_ns.append(abs(time.thread_time_ns() - before_ns - told_ns))
+            assert cpu_ms * 1e6 <= told_ns
 
-        assert min(excess_ns) <= cpu_ms * 1e6 * 0.002 + 20_000
+        assert min(apart_ns) <= cpu_ms * 1e6 * 0.002 + 20_000
 
-    def test_the_cpu_clock_is_hardly_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Each reading makes the kernel look whose turn it is: 100 ms are burnt with a few, and those at the end."""
-        readings_ns = []
+    def test_it_burns_what_was_asked_beside_others(self) -> None:
+        """Two that share a core burn 100 ms in demands of 2 ms each, within 1 %, whoever ran in between."""
+        core = min(os.sched_getaffinity(0))
+        told = [
+            subprocess.Popen(
+                ["taskset", "-c", str(core), sys.executable, "-S", "-c", ASKED],
+                cwd=LIVE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(2)
+        ]
+        used_s = [float(process.communicate(timeout=10)[0]) for process in told]
 
-        def read() -> int:
-            readings_ns.append(time.thread_time_ns())
-            return readings_ns[-1]
+        assert [pytest.approx(0.1, rel=0.01)] * 2 == used_s
 
-        monkeypatch.setattr("live.worker.burner.thread_time_ns", read)
-        burn(100_000_000)
-        used_ns = [at_ns - readings_ns[0] for at_ns in readings_ns]
+    def test_the_cpu_clock_is_not_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each reading makes the kernel look whose turn it is; a burner of 20 ms needs none."""
+        readings = []
+        monkeypatch.setattr("time.thread_time_ns", lambda: readings.append(0))
+        monkeypatch.setattr("time.process_time_ns", lambda: readings.append(0))
+        burn(20_000_000)
 
-        assert [0] == [ns for ns in used_ns if ns < 90_000_000]
-        assert len(used_ns) < 20
+        assert not hasattr(burner, "thread_time_ns")
+        assert not readings
 
     def test_it_takes_turns_as_a_program_does(self) -> None:
-        """Sharing a core it gives way when a plain program does, at ticks, and seldom because of its own readings.
+        """Sharing a core it gives way when a plain program does, at ticks.
 
-        With readings at halves of what is left, half of the turns beside demands of 5 ms were cut short; now about one
-        in six is. The best of three, because others use the core too.
+        While it read its CPU clock at the end of each demand of 5 ms, one turn in six was cut short. The best of three,
+        because others use the core too.
         """
-        assert min(_short_ratio(), _short_ratio(), _short_ratio()) < 0.33
+        assert min(_short_ratio(), _short_ratio(), _short_ratio()) < 0.1
 
 
 class TestMemory:
