@@ -42,13 +42,15 @@ class CpuCounters:
 class Task:
     """One thread: it belongs to a container's group and burns the CPU time it is given, one demand at a time."""
 
-    __slots__ = ("core", "done", "group", "queued", "ran_ns", "remaining_ns", "vruntime_ns")
+    __slots__ = ("core", "done", "group", "lag_ns", "queued", "ran_ns", "remaining_ns", "vruntime_ns")
 
     def __init__(self, group: str) -> None:
         """Belong to `group`; nothing to do yet."""
         self.group = group
         self.remaining_ns = 0
         self.vruntime_ns = 0
+        # What it was owed when it left its queue.
+        self.lag_ns = 0
         # When it ran last, as far as anybody looked.
         self.ran_ns = 0
         self.core: int | None = None

@@ -136,10 +136,12 @@ class KernelCpu:
             core.join(queue)
         self._challenge(core, queue, task)
 
-    def _dequeue(self, queue: GroupQueue, task: Task) -> None:
+    def _dequeue(self, queue: GroupQueue, task: Task, *, sleeps: bool = True) -> None:
         """Take a task off its queue; a queue that falls idle settles its debt and gives back what it saved."""
         core = self._cores[queue.core]
-        queue.tasks.remove(task)
+        if len(queue.tasks) == 1 and not queue.throttled:
+            core.leave(queue, sleeps=sleeps)
+        queue.take(task, sleeps=sleeps)
         queue.group.runnable_count -= 1
         task.queued = False
         if core.current is task:
@@ -147,8 +149,6 @@ class KernelCpu:
         if queue.throttled:
             self._stop_clock(queue)
             return
-        if not queue.tasks:
-            core.queues.remove(queue)
         pool = queue.group.pool
         if pool is not None and self._fund(queue) and not queue.tasks and pool.take_back(queue, self._now_ns()):
             self._at(self._now_ns() + SLACK_NS, lambda: self._hand_out_slack(queue.group, pool))
@@ -305,7 +305,7 @@ class KernelCpu:
         pool.throttled.append(queue)
         queue.throttled_since_ns = self._now_ns() if queue.tasks else None
         if queue in core.queues:
-            core.queues.remove(queue)
+            core.leave(queue, sleeps=False)
         if core.running is queue:
             core.current, core.running = None, None
             self._pick(core)
@@ -369,7 +369,7 @@ class KernelCpu:
 
     def _move(self, queue: GroupQueue, task: Task, target: Core) -> None:
         self._settle(self._cores[queue.core])
-        self._dequeue(queue, task)
+        self._dequeue(queue, task, sleeps=False)
         # As far as the kernel knows, a task that was moved has not run since.
         task.ran_ns = 0
         self._enqueue(queue.group.queues[target.index], task)

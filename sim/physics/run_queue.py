@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 DEFAULT_SHARES = 1024
 
 
+# Nobody is owed more than this, nor owes more (kernel: two slices, at least a tick).
+LAG_NS_MAX = 4_000_000
+
+
+def _kept_lag_ns(lag_ns: int, weight: float, *, sleeps: bool) -> int:
+    most_ns = int(LAG_NS_MAX * DEFAULT_SHARES / weight)
+    return max(0 if sleeps else -most_ns, min(lag_ns, most_ns))
+
+
 class Group:
     """A container as the scheduler sees it: weight, allowed cores, quota pool, its queue on every core."""
 
@@ -36,7 +45,7 @@ class Group:
 class GroupQueue:
     """A container's runnable tasks on one core, the running one among them."""
 
-    __slots__ = ("core", "group", "runtime_ns", "tasks", "throttled", "throttled_since_ns", "vruntime_ns")
+    __slots__ = ("core", "group", "lag_ns", "runtime_ns", "tasks", "throttled", "throttled_since_ns", "vruntime_ns")
 
     def __init__(self, group: Group, core: int) -> None:
         """Be empty, with no runtime drawn yet."""
@@ -45,6 +54,7 @@ class GroupQueue:
         self.tasks: list[Task] = []
         self.runtime_ns = 0
         self.vruntime_ns = 0
+        self.lag_ns = 0
         self.throttled = False
         self.throttled_since_ns: int | None = None
 
@@ -62,12 +72,21 @@ class GroupQueue:
         return min(tasks, key=lambda task: (task.vruntime_ns, task is current))
 
     def place(self, task: Task) -> None:
-        """Add a task at the average of those present, so that it is owed nothing and owes nothing."""
-        if self.tasks:
-            task.vruntime_ns = sum(other.vruntime_ns for other in self.tasks) // len(self.tasks)
+        """Add a task where it is owed what it was owed when it left: behind the average of those present by that."""
+        count = len(self.tasks)
+        if count:
+            average_ns = sum(other.vruntime_ns for other in self.tasks) // count
+            # It moves the average itself.
+            task.vruntime_ns = average_ns - task.lag_ns * (count + 1) // count
         else:
             task.vruntime_ns = 0
         self.tasks.append(task)
+
+    def take(self, task: Task, *, sleeps: bool) -> None:
+        """Take a task off and note what it is owed; who sleeps while it owes stays queued for so long, in effect."""
+        average_ns = sum(other.vruntime_ns for other in self.tasks) // len(self.tasks)
+        task.lag_ns = _kept_lag_ns(average_ns - task.vruntime_ns, DEFAULT_SHARES, sleeps=sleeps)
+        self.tasks.remove(task)
 
 
 class Core:
@@ -106,10 +125,22 @@ class Core:
         return sum(len(queue.tasks) for queue in self.queues)
 
     def join(self, queue: GroupQueue) -> None:
-        """Let a container's queue compete here, placed at the average of those that already do."""
+        """Let a container's queue compete here, placed as tasks are, but by weight."""
         if self.queues:
-            queue.vruntime_ns = sum(other.vruntime_ns for other in self.queues) // len(self.queues)
+            weight = sum(other.weight for other in self.queues)
+            lag_ns = queue.lag_ns * (weight + queue.weight) / weight
+            queue.vruntime_ns = int(self._average_ns() - lag_ns)
         self.queues.append(queue)
+
+    def leave(self, queue: GroupQueue, *, sleeps: bool) -> None:
+        """Let a container's queue compete no more, and note what it is owed."""
+        queue.lag_ns = _kept_lag_ns(int(self._average_ns() - queue.vruntime_ns), queue.weight, sleeps=sleeps)
+        self.queues.remove(queue)
+
+    def _average_ns(self) -> float:
+        """The virtual runtime of all that compete here, by weight."""
+        weight = sum(queue.weight for queue in self.queues)
+        return sum(queue.vruntime_ns * queue.weight for queue in self.queues) / weight if weight else 0.0
 
     def best(self) -> GroupQueue:
         """The queue with the least virtual runtime; of those that are level the first to come, the running one last."""
