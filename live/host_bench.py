@@ -31,6 +31,7 @@ from sim.machine import (
     StepDone,
     Write,
 )
+from sim.physics.host_profile import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -68,6 +69,8 @@ SLEEP_S = 0.005
 # caches: in one trial here 64 MiB took 5.0e-10 s a byte one after another, and 5.3e-10 to 5.9e-10 after pauses.
 TOUCH_BYTES = 64 * MIB
 TOUCHES_COUNT = 16
+# Before each of several real runs; together they are as many.
+PACE_TOUCHES_COUNT = 4
 TOUCH_PAUSE_S = 0.2
 OOM_BYTES_LIMIT = 64 * MIB
 OOM_KILLS_COUNT = 5
@@ -320,11 +323,21 @@ class HostBench:
 
     # Memory.
 
-    def touches(self, name: str, sample_cpu_s: float) -> Generator[simpy.Event, Any, dict[str, float]]:
+    def pace(self, sample_cpu_s: float) -> Generator[simpy.Event, Any, Pace]:
+        """What changes within minutes: a lone start on an engine at rest, and the CPU that memory takes."""
+        lone = yield from self.starts(1, 1)
+        yield from self.up("paced")
+        memory = yield from self.touches("paced", sample_cpu_s, PACE_TOUCHES_COUNT)
+        yield from self.down("paced")
+        return Pace(lone["create_s"] + lone["start_s"], memory["touch_s"], memory["release_s"])
+
+    def touches(
+        self, name: str, sample_cpu_s: float, count: int = TOUCHES_COUNT
+    ) -> Generator[simpy.Event, Any, dict[str, float]]:
         """CPU per byte to touch memory and to give it back."""
         works: dict[str, Work] = {"touch_s": Hold(TOUCH_BYTES, leak=False), "release_s": Release()}
         used_s: dict[str, list[float]] = {what: [] for what in works}
-        for _ in range(TOUCHES_COUNT):
+        for _ in range(count):
             for what, work in works.items():
                 yield self._env.timeout(TOUCH_PAUSE_S)
                 step = (Step(0, None, 0.0, (work,)),)

@@ -10,13 +10,14 @@ import dataclasses
 import secrets
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from live.comparable import disturbances, failures, quiet_spans_s, refusals
 from live.docker_machine import DockerMachine
 from live.engine import answering, connect
 from live.engine_gaps import refuse_gaps
 from live.errors import EngineMissing, EngineRefused, UnfitStory
+from live.host_bench import Collected, HostBench, bench_story
 from live.host_probe import obstacle, unprobed
 from live.image import ImageError, worker_image
 from live.interruption import interruptible
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from live.other_load import OtherLoad
     from scenarios.story import Story
     from sim.machine import Machine, Observer
+    from sim.physics.host_profile import Pace
 
     Say = Callable[[str], None]
 
@@ -98,9 +100,10 @@ class DockerWorld:
                 self._held = None
 
     def run(self, story: Story, *, directory: Path | None, physics_seed: int, say: Say) -> Outcome:
-        """Run the story once, as it is."""
+        """Run the story once, as it is; of several runs each is preceded by a look at the host's pace."""
         if self._held is not None:
-            return play(self._held, story, directory=directory, physics_seed=physics_seed, say=say)
+            pace = pace_now(self._held) if self._held.blows is None else None
+            return play(self._held, story, directory=directory, physics_seed=physics_seed, say=say, pace=pace)
         return replay(story, directory=directory, physics_seed=physics_seed, say=say, terms=self._terms)
 
 
@@ -117,8 +120,27 @@ def replay(
         return play(engine, story, directory=directory, physics_seed=physics_seed, say=say)
 
 
-def play(engine: Held, story: Story, *, directory: Path | None, physics_seed: int, say: Say) -> Outcome:
-    """Run a story on an engine that is held."""
+def pace_now(engine: Held) -> Pace:
+    """How fast an engine at rest starts a container, and how fast one touches memory, just now."""
+    collected = Collected()
+    story = bench_story(int(engine.info["NCPU"]), int(engine.info["MemTotal"]))
+    sample_cpu_s = load_profile(places.host_profile()).sample_cpu_s
+    with staged(engine, story, collected, lambda _text: None) as stage:
+        bench = HostBench(engine.client, stage.env, stage.machine, collected)
+        pace: Any = stage.env.run(until=stage.env.process(bench.pace(sample_cpu_s)))
+    return cast("Pace", pace)
+
+
+def play(
+    engine: Held,
+    story: Story,
+    *,
+    directory: Path | None,
+    physics_seed: int,
+    say: Say,
+    pace: Pace | None = None,
+) -> Outcome:
+    """Run a story on an engine that is held; `pace` is the host's shortly before."""
     refuse_gaps(story, engine.info)
     if engine.blows is not None:
         engine.blows.restore()
@@ -136,6 +158,7 @@ def play(engine: Held, story: Story, *, directory: Path | None, physics_seed: in
             up = perform(as_run.story, machine, stage.env, recorder)
         _refuse_if_none_started(as_run.story, recorder)
         judged = _judged(as_run.story, stage, recorder, as_run.reasons)
+        judged["harness"]["pace"] = None if pace is None else dataclasses.asdict(pace)
         if directory is not None:
             # Before the record ends, so that none that ended says that its run did not.
             write_json(directory / "provenance.json", known | judged)

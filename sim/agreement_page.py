@@ -146,7 +146,10 @@ def _quiet(harness: dict[str, Any] | None) -> str:
     """How well the real runs could be driven; nothing where nobody looked."""
     if not harness:
         return ""
-    return f"lag p99 {harness['lag_s_p99'] * 1e3:.1f} ms, other load {harness['other_load_cores']:.2f} cores, "
+    pace = harness.get("pace")
+    starts = "" if pace is None else f"starts of {pace['start_s'] * 1e3:.0f} ms beside, "
+    quiet = f"lag p99 {harness['lag_s_p99'] * 1e3:.1f} ms, other load {harness['other_load_cores']:.2f} cores, "
+    return quiet + starts
 
 
 def _machine(kept: Kept) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sim.baseline import Key
     from sim.course_comparison import CourseComparison
     from sim.metrics import Metric
+    from sim.physics.host_profile import Pace
 
 # A story agrees when its physics metrics stay within all four.
 MEDIAN_ERROR_RATIO_MAX = 0.03
@@ -41,13 +42,15 @@ LOAD_EXPLAINS_RATIO = 0.5
 class Harness:
     """How well the real runs could be driven: lag of the run's clock, CPU used by others, time stolen by the host.
 
-    `harness_cores` is what driver and engine used themselves; it is not part of the other load.
+    `harness_cores` is what driver and engine used themselves; it is not part of the other load. `pace` is
+    what was measured in a container of its own beside the runs, None where nobody did.
     """
 
     lag_s_p99: float
     other_load_cores: float
     steal_ratio: float
     harness_cores: float = 0.0
+    pace: Pace | None = None
 
 
 @dataclass(frozen=True, slots=True)

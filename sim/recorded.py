@@ -15,6 +15,7 @@ from sim.course_comparison import compare_findings
 from sim.errors import RecordError, RequestError
 from sim.goals import GoalResult
 from sim.metrics import Metric, measure
+from sim.physics.host_profile import Pace
 from sim.record import Record, Recorder, StepTotals, read_record
 from sim.run import Outcome
 
@@ -145,4 +146,6 @@ def harness_of(told: dict[str, Any]) -> Harness | None:
     if not harness or not load:
         return None
     own = harness.get("driver_cpu_cores", 0.0) + harness.get("engine_cpu_cores", 0.0)
-    return Harness(harness["lag_s_p99"], load["cores_mean"], load["steal_ratio"], own)
+    pace = harness.get("pace")
+    beside = None if pace is None else Pace(**pace)
+    return Harness(harness["lag_s_p99"], load["cores_mean"], load["steal_ratio"], own, beside)

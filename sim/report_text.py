@@ -207,6 +207,8 @@ def _header(comparison: Comparison) -> str:
     if told.harness is not None:
         parts.append(f"other load {told.harness.other_load_cores:.2f} cores")
         parts.append(f"lag p99 {_seconds(told.harness.lag_s_p99)}")
+        if told.harness.pace is not None:
+            parts.append(f"starts of {_seconds(told.harness.pace.start_s)} beside")
     parts.append("comparable" if told.comparable else "NOT comparable")
     return " · ".join(parts)
 

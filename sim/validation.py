@@ -1,14 +1,16 @@
 """Validation: the same story, shrunk to this machine, run for real and simulated, and compared.
 
-The simulation is blind: its constants come from a host profile that was measured before, never from the runs it is
-judged by. It is then repeated with the other load that was measured during the real runs, and with physics
-deliberately broken (negative controls), which the comparison must catch.
+The simulation is blind: its constants come from a host profile that was measured before, and what changes within
+minutes (the pace of starts and of memory) from containers of its own between the real runs, never from the runs it is
+judged by. It is then repeated with the other load that was measured during the real runs, and with physics deliberately
+broken (negative controls), which the comparison must catch.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from scenarios.scale import changed_ratios, shrink
@@ -17,6 +19,7 @@ from sim.bands import BandRun, bands
 from sim.baseline import Baseline, key_of_story, load_baseline
 from sim.compare import ChangedRatio, Circumstances, Comparison, Harness, NegativeControl, compare, far_apart
 from sim.course_comparison import compare_findings
+from sim.physics.host_profile import Pace
 from sim.physics.variant import BROKEN, Variant
 from sim.record import write_json
 from sim.report_text import metric_label
@@ -71,14 +74,15 @@ def validate(plan: Plan, world: World, say: Say) -> Comparison:
 def judge(plan: Plan, small: Story, real: Sequence[Outcome], seconds_live: float, say: Say) -> Comparison:
     """Simulate a shrunk story, compare it with real runs that are there, and write the comparison down."""
     plan.directory.mkdir(parents=True, exist_ok=True)
+    used = [run for run in real if run.comparable] or list(real)
+    harness = _harness(used)
+    plan = replace(plan, profile=plan.profile.at_pace(harness.pace if harness else None))
     say(f"simulating {small.name} {plan.replications_count} times")
     began = time.monotonic()
     blind = _simulations(plan, small, plan.replications_count, say, first=plan.directory / "sim-1")
     seconds_simulated = time.monotonic() - began
-    used = [run for run in real if run.comparable] or list(real)
     baseline = _baseline(plan, small)
     comparison = _compare(used, blind, baseline, small)
-    harness = _harness(used)
     load = harness.other_load_cores + harness.harness_cores if harness else 0.0
     say(f"simulating with the measured other load of {load:.2f} cores")
     given = _compare(used, _simulations(plan, small, plan.replications_count, say, load=load), baseline, small)
@@ -176,7 +180,7 @@ def _findings(runs: Sequence[Outcome]) -> list[dict[str, Any]]:
 
 
 def _harness(real: Sequence[Outcome]) -> Harness | None:
-    """The harness over all real runs: the worst lag and steal, the mean other load."""
+    """The harness over all real runs: the worst lag and steal, the mean other load and pace of starts."""
     told = [run.harness for run in real if run.harness is not None]
     if not told:
         return None
@@ -185,7 +189,18 @@ def _harness(real: Sequence[Outcome]) -> Harness | None:
         other_load_cores=sum(one.other_load_cores for one in told) / len(told),
         steal_ratio=max(one.steal_ratio for one in told),
         harness_cores=sum(one.harness_cores for one in told) / len(told),
+        pace=_pace([one.pace for one in told if one.pace is not None]),
     )
+
+
+def _pace(told: Sequence[Pace]) -> Pace | None:
+    """The mean of what was measured beside several runs."""
+    if not told:
+        return None
+    starts, touches, releases = zip(
+        *((one.start_s, one.touch_s_per_byte, one.release_s_per_byte) for one in told), strict=True
+    )
+    return Pace(fmean(starts), fmean(touches), fmean(releases))
 
 
 def _controls(

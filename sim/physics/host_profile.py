@@ -8,7 +8,7 @@ Source of the meanings: kernel/sched/fair.c (tick, slice, period, base slice), D
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from sim.errors import ProfileError
@@ -28,6 +28,22 @@ ESTIMATES = {
 
 # Constants that older profiles have and no model takes any more.
 RETIRED = frozenset({"idle_pull_s_mean"})
+
+
+STARTS = ("create_s_mean", "start_s_by_concurrency", "restart_s_mean")
+TOUCHES = ("touch_s_per_byte", "release_s_per_byte", "write_s_per_byte")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What changes on a host within minutes, by up to a third: measured beside real runs in a container of its own.
+
+    `start_s` is create and start of one container on an engine at rest; the others are CPU per byte of memory.
+    """
+
+    start_s: float
+    touch_s_per_byte: float
+    release_s_per_byte: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +114,28 @@ class HostProfile:
         data = asdict(self)
         data["start_s_by_concurrency"] = {str(count): s for count, s in self.start_s_by_concurrency.items()}
         return data
+
+    def at_pace(self, pace: Pace | None) -> HostProfile:
+        """The profile with what changes within minutes as it is just now; unchanged where nobody measured that.
+
+        All starts are as much slower or faster as a lone one is, and writing changes as touching does.
+        """
+        if pace is None:
+            return self
+        start_ratio = pace.start_s / (self.create_s_mean + self.start_s(1))
+        touch_ratio = pace.touch_s_per_byte / self.touch_s_per_byte
+        told = f"times {start_ratio:.2f}, the pace of starts beside the real runs"
+        origin = {name: f"{self.origin.get(name, '')}; {told}" for name in STARTS}
+        return replace(
+            self,
+            create_s_mean=self.create_s_mean * start_ratio,
+            start_s_by_concurrency={count: s * start_ratio for count, s in self.start_s_by_concurrency.items()},
+            restart_s_mean=None if self.restart_s_mean is None else self.restart_s_mean * start_ratio,
+            touch_s_per_byte=pace.touch_s_per_byte,
+            release_s_per_byte=pace.release_s_per_byte,
+            write_s_per_byte=self.write_s_per_byte * touch_ratio,
+            origin=self.origin | origin | dict.fromkeys(TOUCHES, "container CPU beside the real runs"),
+        )
 
     def start_s(self, concurrency: int) -> float:
         """The time one start takes while `concurrency` starts are under way, by linear interpolation."""

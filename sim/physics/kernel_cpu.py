@@ -156,14 +156,18 @@ class KernelCpu:
     def _challenge(self, core: Core, queue: GroupQueue, task: Task) -> None:
         """Let a newcomer take the core at once where its deadline is the earlier one; else it waits for a tick."""
         if core.current is None or core.running is None:
-            self._pick(core)
-        elif self._beats(core, queue) if queue is not core.running else self._comes_before(core, task):
+            wins = True
+        elif queue is core.running:
+            wins = self._comes_before(core, task)
+        else:
+            wins = self._beats(core, queue)
+        if wins:
             self._pick(core)
         else:
             self._arm(core)
 
     def _comes_before(self, core: Core, task: Task) -> bool:
-        """Whether a newcomer of the running container takes the core: it is level, and the slice of the other is over."""
+        """Whether a newcomer of the running container takes the core: it is level, and the other's slice is over."""
         assert core.current is not None, "there is somebody to be compared with"
         return task.vruntime_ns <= core.current.vruntime_ns and self._had_slice(core.picked_ns)
 

@@ -1,8 +1,8 @@
 """Run queues: one per core and container, as the kernel keeps them.
 
 On a core the containers compete by weight (virtual runtime), and inside a container its tasks compete equally.
-Source: kernel/sched/fair.c (group scheduling, EEVDF placement at the queue's average); simplified as
-`docs/physics.md` says: a woken task is placed with no lag, and deadlines are replaced by least virtual runtime.
+Source: kernel/sched/fair.c (group scheduling, EEVDF placement at the queue's average and its lag); simplified as
+`docs/physics.md` says: at ticks deadlines are replaced by least virtual runtime.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 # The weight of a task or container with default shares (kernel: NICE_0_LOAD).
 DEFAULT_SHARES = 1024
-
-
-# Nobody is owed more than this, nor owes more (kernel: two slices, at least a tick).
+# Nobody is owed more than this of a task's virtual time, nor owes more (kernel: two slices, at least a tick).
 LAG_NS_MAX = 4_000_000
 
 
@@ -93,8 +91,8 @@ class Core:
     """One CPU: who runs on it since when, which containers have runnable tasks there, and whether it looks in vain.
 
     The slices of the running task and of its container's queue began at `picked_ns` and `queue_picked_ns`;
-    `queue_renewed` says whether the latter had the core before. `empty_tries_count` is how often in a row the core found
-    nothing to fetch.
+    `queue_renewed` says whether the latter had the core before; `empty_tries_count` is how often in a row the core
+    found nothing to fetch.
     """
 
     __slots__ = (

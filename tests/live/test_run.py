@@ -277,6 +277,27 @@ def test_a_private_engine_is_struck_in_each_run_of_a_hold(tmp_path: Path) -> Non
 
 
 @pytest.mark.docker
+@pytest.mark.usefixtures("docker_engine")
+@pytest.mark.timeout(60)
+def test_the_host_s_pace_is_measured_before_each_run_of_a_hold(tmp_path: Path) -> None:
+    """A container of its own is up and gone before the story's; the record has what it told, a lone run's has none."""
+    world = DockerWorld()
+    one = story("1s")
+
+    with world.hold(one, lambda _: None):
+        held = world.run(one, directory=tmp_path / "held", physics_seed=1, say=lambda _: None)
+    alone = world.run(one, directory=tmp_path / "alone", physics_seed=1, say=lambda _: None)
+
+    assert held.harness is not None
+    assert held.harness.pace is not None
+    assert all(value > 0 for value in dataclasses.astuple(held.harness.pace))
+    told = read_record(tmp_path / "held").provenance["harness"]["pace"]
+    assert told == dataclasses.asdict(held.harness.pace)
+    assert alone.harness is not None
+    assert alone.harness.pace is None
+
+
+@pytest.mark.docker
 def test_an_engine_is_held_between_the_runs_of_a_hold(
     docker_engine: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

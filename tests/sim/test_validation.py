@@ -13,7 +13,7 @@ from scenarios import Story, load
 from sim.calibration_course import CALIBRATION
 from sim.compare import Comparison, Harness
 from sim.course_comparison import courses_of
-from sim.physics.host_profile import load_profile
+from sim.physics.host_profile import Pace, load_profile
 from sim.report_text import comparison_text
 from sim.run import Outcome, simulate
 from sim.validation import REPEATED_RUNS_MAX, Plan, validate
@@ -62,6 +62,22 @@ class Stage:
         if self.runs_count <= self.disturbed_count:
             return dataclasses.replace(outcome, comparable=False, reasons=("somebody else used the machine",))
         return dataclasses.replace(outcome, harness=Harness(0.001, 0.05, 0.0))
+
+
+SLOW = Pace(
+    3 * (PROFILE.create_s_mean + PROFILE.start_s(1)), 2 * PROFILE.touch_s_per_byte, 2 * PROFILE.release_s_per_byte
+)
+
+
+class Slow(Stage):
+    """A world whose engine starts containers in three times the profile's time, with memory half as fast."""
+
+    def run(self, story: Story, *, directory: Path | None, physics_seed: int, say: Say) -> Outcome:
+        """Simulate at that pace; every other time a tenth too much was measured of it, else as much too little."""
+        outcome = simulate(story, profile=PROFILE.at_pace(SLOW), physics_seed=10_000 + physics_seed)
+        off = 1.1 if physics_seed % 2 else 0.9
+        pace = Pace(off * SLOW.start_s, off * SLOW.touch_s_per_byte, off * SLOW.release_s_per_byte)
+        return dataclasses.replace(outcome, harness=Harness(0.001, 0.05, 0.0, pace=pace))
 
 
 class Oscillating(Stage):
@@ -164,3 +180,19 @@ def test_a_world_that_calibrates_to_another_outcome_does_not_agree(tmp_path: Pat
     assert ({"oscillating": 2}, False, True) == (courses.live_outcomes, courses.same_outcome, courses.rate_within_step)
     assert "does not agree" == comparison.verdict
     assert "the calibrations come to another outcome" in comparison_text(comparison)
+
+
+def test_the_pace_measured_beside_the_runs_is_predicted_with(tmp_path: Path) -> None:
+    """A host three times as slow to start as its profile, with memory half as fast, is predicted as slow as it is."""
+    comparison = validated("memory-oom", Slow(), tmp_path, repeats_count=4)
+    starts, cpu = comparison.row("start_s_mean", None), comparison.row("cpu_cores_mean", "agents")
+
+    assert starts is not None
+    assert starts.error_ratio is not None
+    assert starts.error_ratio < 0.1
+    assert cpu is not None
+    assert cpu.verdict == "equivalent"
+    assert comparison.circumstances.harness is not None
+    pace = comparison.circumstances.harness.pace
+    assert pace is not None
+    assert pytest.approx(dataclasses.astuple(SLOW)) == dataclasses.astuple(pace)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sim.errors import ProfileError
-from sim.physics.host_profile import ESTIMATES, REFERENCE, load_profile, profile_from_json
+from sim.physics.host_profile import ESTIMATES, REFERENCE, STARTS, TOUCHES, Pace, load_profile, profile_from_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,3 +97,30 @@ def test_a_restart_slows_beside_others_as_a_start_does(restart_s: float | None, 
     profile = dataclasses.replace(load_profile(None), start_s_by_concurrency={1: 0.1, 4: 0.4}, restart_s_mean=restart_s)
 
     assert anew_s == pytest.approx(profile.start_anew_s(4))
+
+
+def test_the_pace_scales_all_starts_and_replaces_what_memory_costs() -> None:
+    """A lone start that takes twice the profile's makes each of them twice as long; writing goes as touching does."""
+    profile = dataclasses.replace(
+        load_profile(None),
+        create_s_mean=0.25,
+        start_s_by_concurrency={1: 0.75, 4: 2.0},
+        restart_s_mean=0.5,
+        touch_s_per_byte=4e-10,
+        write_s_per_byte=3e-10,
+    )
+    slow = profile.at_pace(Pace(2.0, 5e-10, 1e-10))
+
+    assert (0.5, {1: 1.5, 4: 4.0}, 1.0) == (slow.create_s_mean, slow.start_s_by_concurrency, slow.restart_s_mean)
+    assert (5e-10, 1e-10) == (slow.touch_s_per_byte, slow.release_s_per_byte)
+    assert pytest.approx(3.75e-10) == slow.write_s_per_byte
+    assert slow.origin["create_s_mean"].endswith("times 2.00, the pace of starts beside the real runs")
+    changed = {name for name, value in slow.to_json().items() if value != profile.to_json()[name]}
+    assert {*STARTS, *TOUCHES, "origin"} == changed
+
+
+def test_without_a_pace_the_profile_stays_as_it_is() -> None:
+    """Where nobody measured beside the runs, the profile's own figures are all that is known."""
+    profile = load_profile(None)
+
+    assert profile.at_pace(None) is profile

@@ -181,7 +181,10 @@ def test_a_lighter_container_does_not_take_the_core_when_level(
 
 @pytest.mark.parametrize(
     ("shares", "wake_s", "finish_s"),
-    [(2048, 0.0003, 0.005), (2048, 0.0043, 0.0053), (2048, 0.0049, 0.009), (2048, 0.0055, 0.0065), (1024, 0.0043, 0.009)],
+    [
+        *((2048, 0.0003, 0.005), (2048, 0.0043, 0.0053), (2048, 0.0049, 0.009), (2048, 0.0055, 0.0065)),
+        (1024, 0.0043, 0.009),
+    ],
 )
 def test_a_heavier_container_takes_the_core_from_a_renewed_slice(
     env: simpy.Environment, shares: int, wake_s: float, finish_s: float

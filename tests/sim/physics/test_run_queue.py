@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.physics.cpu import Task
-from sim.physics.run_queue import Core, Group, GroupQueue
+from sim.physics.run_queue import LAG_NS_MAX, Core, Group, GroupQueue
 
 
 def task(vruntime_ns: int = 0) -> Task:
@@ -140,3 +140,55 @@ def test_a_core_counts_the_tasks_that_could_run() -> None:
 
     assert (5, False) == (busy.runnable_count(), busy.idle)
     assert (0, True) == (idle.runnable_count(), idle.idle)
+
+
+def owed_ns(one: GroupQueue, who: Task) -> float:
+    """How far a task lies behind the average of its queue."""
+    return sum(other.vruntime_ns for other in one.tasks) / len(one.tasks) - who.vruntime_ns
+
+
+@given(
+    present=st.lists(st.integers(min_value=0, max_value=10_000_000), min_size=1, max_size=8),
+    behind_ns=st.integers(min_value=0, max_value=3_000_000),
+    count=st.integers(min_value=1, max_value=8),
+)
+def test_what_a_sleeper_was_owed_it_is_owed_when_it_wakes(present: list[int], behind_ns: int, count: int) -> None:
+    """Whatever queue it wakes in, it lies as far behind that queue's average, which it moves itself."""
+    one = queue(*present, min(present) - behind_ns)
+    sleeper = one.tasks[-1]
+    before_ns = owed_ns(one, sleeper)
+    one.take(sleeper, sleeps=True)
+    other = queue(*range(1_000_000, 1_000_000 * (count + 1), 1_000_000))
+    other.place(sleeper)
+
+    assert pytest.approx(min(before_ns, LAG_NS_MAX), abs=2) == owed_ns(other, sleeper)
+
+
+@pytest.mark.parametrize(("sleeps", "lag_ns"), [(True, 0), (False, -1_000_000)])
+def test_who_sleeps_owes_nothing_and_who_is_moved_does(sleeps: bool, lag_ns: int) -> None:  # noqa: FBT001  # A case.
+    """A task 2 ms ahead of the other is 1 ms ahead of their average; asleep it stays queued until it is not."""
+    one = queue(0, 2_000_000)
+    ahead = one.tasks[-1]
+    one.take(ahead, sleeps=sleeps)
+
+    assert lag_ns == ahead.lag_ns
+
+
+@given(
+    vruntimes_ns=st.lists(st.integers(min_value=0, max_value=3_000_000), min_size=2, max_size=6),
+    shares=st.lists(st.integers(min_value=2, max_value=8192), min_size=6, max_size=6),
+)
+def test_what_a_container_was_owed_it_is_owed_when_it_comes_back(vruntimes_ns: list[int], shares: list[int]) -> None:
+    """Among the same others it comes to lie where it was, whatever they weigh."""
+    here = core(*vruntimes_ns)
+    for one, weight in zip(here.queues, shares, strict=False):
+        one.group.shares = weight
+        one.group.runnable_count = 1
+    leaving = here.queues[-1]
+    before_ns = leaving.vruntime_ns
+    most_ns = LAG_NS_MAX * 1024 / leaving.weight
+    here.leave(leaving, sleeps=False)
+    is_bounded = abs(leaving.lag_ns) >= int(most_ns)
+    here.join(leaving)
+
+    assert is_bounded or pytest.approx(before_ns, abs=200) == leaving.vruntime_ns
