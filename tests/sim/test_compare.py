@@ -415,7 +415,13 @@ def test_json_is_strict() -> None:
     text = json.dumps(full_comparison().to_json(), allow_nan=False)
     harness: dict[str, Any] = json.loads(text)["harness"]
 
-    assert harness == {"lag_s_p99": None, "other_load_cores": 0.02, "steal_ratio": 0.0, "harness_cores": 0.0}
+    assert harness == {
+        "lag_s_p99": None,
+        "other_load_cores": 0.02,
+        "steal_ratio": 0.0,
+        "harness_cores": 0.0,
+        "pace": None,
+    }
 
 
 def test_headline_metrics_are_marked() -> None:
