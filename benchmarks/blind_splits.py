@@ -33,6 +33,7 @@ from sim.recorded import recall_all, story_of
 from sim.report_text import UNKNOWN, metric_label, ratio_text
 from sim.standing import standing
 from sim.validation import Plan, judge, validate
+from sim.worlds import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -112,7 +113,9 @@ class Judgement:
     comparison: Comparison
 
 
-def main(arguments: list[str] | None = None, world: Callable[[], World] = DockerWorld) -> int:
+def main(
+    arguments: list[str] | None = None, world: Callable[[], World] = lambda: DockerWorld(Terms(paced=True))
+) -> int:
     """Do what the command line asks for, with real runs in this world; the exit code."""
     return guarded(lambda: _work(_asked(arguments), world))
 

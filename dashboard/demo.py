@@ -25,6 +25,7 @@ from sim.report_text import comparison_text
 from sim.run import simulate
 from sim.run_text import outcome_text
 from sim.validation import Plan, judge, validate
+from sim.worlds import Terms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +73,7 @@ def _with_engine(story: Story, directory: Path) -> Comparison:
         say("this host has no profile yet: measuring its physics constants, about four minutes")
         measure_and_keep(say)
     plan = Plan(story, REPEATS, REPLICATIONS, directory, home(), load_profile(host_profile()))
-    return validate(plan, DockerWorld(), say)
+    return validate(plan, DockerWorld(Terms(paced=True)), say)
 
 
 def _with_recorded(story: Story, directory: Path) -> Comparison:

@@ -46,7 +46,7 @@ def obstacle(story: Story, info: dict[str, Any]) -> str:
     if place(info) != "here":
         return "its engine runs elsewhere, and only the machine that this program runs on can be probed"
     if [math.ceil(host.cpus_count) for host in story.hosts] != [cores_count]:
-        return f"it is a part of the engine's {cores_count} cores only, and a probe would run on all of them"
+        return f"it has not exactly the engine's {cores_count} cores, and a probe would run on those"
     usable_count = len(os.sched_getaffinity(0))
     if usable_count != cores_count:
         return f"this program, and so a probe, may run on {usable_count} of the engine's {cores_count} cores only"

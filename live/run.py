@@ -100,9 +100,10 @@ class DockerWorld:
                 self._held = None
 
     def run(self, story: Story, *, directory: Path | None, physics_seed: int, say: Say) -> Outcome:
-        """Run the story once, as it is; of several runs each is preceded by a look at the host's pace."""
+        """Run the story once, as it is; on paced terms each of several runs comes after a look at the host's pace."""
         if self._held is not None:
-            pace = pace_now(self._held) if self._held.blows is None else None
+            is_paced = self._terms.paced and self._held.blows is None
+            pace = pace_now(self._held, say) if is_paced else None
             return play(self._held, story, directory=directory, physics_seed=physics_seed, say=say, pace=pace)
         return replay(story, directory=directory, physics_seed=physics_seed, say=say, terms=self._terms)
 
@@ -120,14 +121,18 @@ def replay(
         return play(engine, story, directory=directory, physics_seed=physics_seed, say=say)
 
 
-def pace_now(engine: Held) -> Pace:
-    """How fast an engine at rest starts a container, and how fast one touches memory, just now."""
+def pace_now(engine: Held, say: Say) -> Pace | None:
+    """How fast an engine at rest starts a container and one touches memory just now; None where it does not say."""
     collected = Collected()
     story = bench_story(int(engine.info["NCPU"]), int(engine.info["MemTotal"]))
     sample_cpu_s = load_profile(places.host_profile()).sample_cpu_s
-    with staged(engine, story, collected, lambda _text: None) as stage:
-        bench = HostBench(engine.client, stage.env, stage.machine, collected)
-        pace: Any = stage.env.run(until=stage.env.process(bench.pace(sample_cpu_s)))
+    try:
+        with staged(engine, story, collected, lambda _text: None) as stage:
+            bench = HostBench(engine.client, stage.env, stage.machine, collected)
+            pace: Any = stage.env.run(until=stage.env.process(bench.pace(sample_cpu_s)))
+    except EngineRefused as problem:
+        say(f"the pace of this host is not known ({problem}); the host profile's is taken")
+        return None
     return cast("Pace", pace)
 
 

@@ -147,7 +147,7 @@ def _quiet(harness: dict[str, Any] | None) -> str:
     if not harness:
         return ""
     pace = harness.get("pace")
-    starts = "" if pace is None else f"starts of {pace['start_s'] * 1e3:.0f} ms beside, "
+    starts = "" if pace is None else f"a lone start beside took {pace['start_s'] * 1e3:.0f} ms, "
     quiet = f"lag p99 {harness['lag_s_p99'] * 1e3:.1f} ms, other load {harness['other_load_cores']:.2f} cores, "
     return quiet + starts
 

@@ -92,7 +92,7 @@ def register(app: typer.Typer, worlds: Worlds) -> None:
     ) -> None:
         """Run a story in both worlds and say how far the model is off; with --all, every story of the library."""
         named = _validated_story(scenario, every_story=every_story, skip_done=skip_done)
-        terms = _terms(allow, private_engine=private_engine)
+        terms = replace(_terms(allow, private_engine=private_engine), paced=True)
         if named is not None:
             world = worlds["docker"](terms)
             _validate(_load(named, seed, sets), world, repeats, replications, as_json=as_json)

@@ -65,13 +65,13 @@ REASONS = (
     ),
     (
         "start_s",
-        "likely the engine starts faster now than when the host profile was measured",
-        "likely the engine starts slower now, or slows more with parallel starts, than when the profile was measured",
+        "likely the engine starts faster than it did beside the runs, or is slowed less by parallel starts",
+        "likely the engine starts slower than it did beside the runs, or is slowed more by parallel starts",
     ),
     (
         "ready_s",
-        "likely the engine starts faster now than when the host profile was measured",
-        "likely the engine starts slower now, or slows more with parallel starts, than when the profile was measured",
+        "likely the engine starts faster than it did beside the runs, or is slowed less by parallel starts",
+        "likely the engine starts slower than it did beside the runs, or is slowed more by parallel starts",
     ),
     (
         "recovery_s",

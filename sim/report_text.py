@@ -208,7 +208,7 @@ def _header(comparison: Comparison) -> str:
         parts.append(f"other load {told.harness.other_load_cores:.2f} cores")
         parts.append(f"lag p99 {_seconds(told.harness.lag_s_p99)}")
         if told.harness.pace is not None:
-            parts.append(f"starts of {_seconds(told.harness.pace.start_s)} beside")
+            parts.append(f"a lone start beside took {_seconds(told.harness.pace.start_s)}")
     parts.append("comparable" if told.comparable else "NOT comparable")
     return " · ".join(parts)
 

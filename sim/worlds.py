@@ -28,11 +28,12 @@ class Terms:
     """On which terms a story may use a real engine.
 
     `allowed` is what of `ALLOWABLE` it may ask for; `private_engine` starts an engine for it alone, which its faults
-    may strike.
+    may strike. `paced` has the host's pace measured before each of several runs, for predicting them.
     """
 
     allowed: frozenset[str] = frozenset()
     private_engine: bool = False
+    paced: bool = False
 
 
 class World(Protocol):

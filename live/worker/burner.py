@@ -50,7 +50,7 @@ class Crew:
         self._close_others = close_others
 
     def burn(self, cpu_s: float, threads: int) -> float:
-        """Use `cpu_s` seconds of CPU time in all, evenly over `threads`; returns what was really used."""
+        """Use `cpu_s` seconds of CPU time in all, evenly over `threads`; returns what was used."""
         share_ns = round(cpu_s * 1e9 / threads)
         while len(self._members) < threads - 1:
             self._members.append(self._hire())

@@ -126,6 +126,7 @@ class HostProfile:
         touch_ratio = pace.touch_s_per_byte / self.touch_s_per_byte
         told = f"times {start_ratio:.2f}, the pace of starts beside the real runs"
         origin = {name: f"{self.origin.get(name, '')}; {told}" for name in STARTS}
+        writing = f"{self.origin.get('write_s_per_byte', '')}; times {touch_ratio:.2f}, as touching is"
         return replace(
             self,
             create_s_mean=self.create_s_mean * start_ratio,
@@ -134,7 +135,10 @@ class HostProfile:
             touch_s_per_byte=pace.touch_s_per_byte,
             release_s_per_byte=pace.release_s_per_byte,
             write_s_per_byte=self.write_s_per_byte * touch_ratio,
-            origin=self.origin | origin | dict.fromkeys(TOUCHES, "container CPU beside the real runs"),
+            origin=self.origin
+            | origin
+            | dict.fromkeys(TOUCHES, "container CPU beside the real runs")
+            | {"write_s_per_byte": writing},
         )
 
     def start_s(self, concurrency: int) -> float:

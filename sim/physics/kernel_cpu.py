@@ -46,6 +46,7 @@ class KernelCpu:
         self._tick_ns = ns(profile.tick_s)
         self._tick_phase_ns = int(phase("tick") * self._tick_ns)
         self._base_slice_ns = ns(profile.base_slice_s)
+        self._lag_ns_max = max(2 * self._base_slice_ns, self._tick_ns)
         self._renewal_ns = -(-self._base_slice_ns // self._tick_ns) * self._tick_ns
         self._balance_phase = phase("balance")
         self._balancing = False
@@ -59,7 +60,7 @@ class KernelCpu:
         """Let a container's tasks run from now on, on the cores it may use."""
         assert name not in self._groups, f"{name} is here already"
         cores = limits.cpuset_cpus or tuple(range(len(self._cores)))
-        group = Group(name, limits.cpu_shares, cores, len(self._cores))
+        group = Group(name, limits.cpu_shares, cores, len(self._cores), self._lag_ns_max)
         group.pool = self._new_pool(name, limits.cpus_limit)
         self._groups[name] = group
 
@@ -103,7 +104,7 @@ class KernelCpu:
         was_current = core.current is task
         self._dequeue(self._groups[task.group].queues[task.core], task)
         if was_current:
-            self._pick(core)
+            self._pick_if_idle(core)
 
     def counters(self, name: str) -> CpuCounters:
         """Read a container's counters; throttled time counts once its queue runs again, as in the kernel."""
@@ -167,20 +168,30 @@ class KernelCpu:
             self._arm(core)
 
     def _comes_before(self, core: Core, task: Task) -> bool:
-        """Whether a newcomer of the running container takes the core: it is level, and the other's slice is over."""
+        """Whether a newcomer of the running container takes the core.
+
+        It is level, and the other's slice is over; or it is furthest behind and the other ahead of the average, which
+        protects nobody.
+        """
         assert core.current is not None, "there is somebody to be compared with"
+        assert core.running is not None, "it runs in some container"
+        if task is core.running.first(core.current) and core.current.vruntime_ns > core.running.average_ns():
+            return True
         return task.vruntime_ns <= core.current.vruntime_ns and self._had_slice(core.picked_ns)
 
     def _beats(self, core: Core, queue: GroupQueue) -> bool:
         """Whether another container's newcomer takes the core.
 
         A slice is the shorter in virtual time the more a container weighs. So of two that are level the heavier one
-        has the earlier deadline if both begin now, and for a while even if the other's was renewed not long ago; only
-        whoever has just got the core is protected until its slice is over.
+        has the earlier deadline if both begin now, and for a while even if the other's was renewed a moment ago.
+        Whoever has just got the core is protected until its slice is over, and nothing protects one that is ahead of
+        the average from the one that is furthest behind.
         """
         running = core.running
         assert running is not None, "there is somebody to be compared with"
         lead_ns = running.vruntime_ns - queue.vruntime_ns
+        if queue is core.best() and running.vruntime_ns > core.average_ns():
+            return True
         if self._had_slice(core.queue_picked_ns):
             return lead_ns > 0 or (lead_ns == 0 and queue.weight >= running.weight)
         age_ns = self._slice_age_ns(core.queue_picked_ns)
@@ -284,7 +295,7 @@ class KernelCpu:
 
     def _pick_if_idle(self, core: Core) -> None:
         """Pick for a core whose task went away, unless settling its debt picked already."""
-        if core.current is None:
+        if core.current is None and core.running is not None:
             self._pick(core)
 
     # Bandwidth.

@@ -15,24 +15,21 @@ if TYPE_CHECKING:
 
 # The weight of a task or container with default shares (kernel: NICE_0_LOAD).
 DEFAULT_SHARES = 1024
-# Nobody is owed more than this of a task's virtual time, nor owes more (kernel: two slices, at least a tick).
-LAG_NS_MAX = 4_000_000
-
-
-def _kept_lag_ns(lag_ns: int, weight: float, *, sleeps: bool) -> int:
-    most_ns = int(LAG_NS_MAX * DEFAULT_SHARES / weight)
-    return max(0 if sleeps else -most_ns, min(lag_ns, most_ns))
 
 
 class Group:
     """A container as the scheduler sees it: weight, allowed cores, quota pool, its queue on every core."""
 
-    __slots__ = ("cores", "cpu_ns", "name", "pool", "queues", "runnable_count", "shares")
+    __slots__ = ("cores", "cpu_ns", "lag_ns_max", "name", "pool", "queues", "runnable_count", "shares")
 
-    def __init__(self, name: str, shares: int, cores: tuple[int, ...], cores_count: int) -> None:
-        """Have an empty queue on each of `cores_count` cores and no quota."""
+    def __init__(self, name: str, shares: int, cores: tuple[int, ...], cores_count: int, lag_ns_max: int) -> None:
+        """Have an empty queue on each of `cores_count` cores and no quota.
+
+        Nobody in it is owed more than `lag_ns_max` of a task's virtual time, nor owes more.
+        """
         self.name = name
         self.shares = shares
+        self.lag_ns_max = lag_ns_max
         self.cores = cores
         self.pool: QuotaPool | None = None
         self.cpu_ns = 0
@@ -73,31 +70,38 @@ class GroupQueue:
         """Add a task where it is owed what it was owed when it left: behind the average of those present by that."""
         count = len(self.tasks)
         if count:
-            average_ns = sum(other.vruntime_ns for other in self.tasks) // count
             # It moves the average itself.
-            task.vruntime_ns = average_ns - task.lag_ns * (count + 1) // count
+            task.vruntime_ns = self.average_ns() - task.lag_ns * (count + 1) // count
         else:
             task.vruntime_ns = 0
         self.tasks.append(task)
 
     def take(self, task: Task, *, sleeps: bool) -> None:
         """Take a task off and note what it is owed; who sleeps while it owes stays queued for so long, in effect."""
-        average_ns = sum(other.vruntime_ns for other in self.tasks) // len(self.tasks)
-        task.lag_ns = _kept_lag_ns(average_ns - task.vruntime_ns, DEFAULT_SHARES, sleeps=sleeps)
+        task.lag_ns = self.kept_lag_ns(self.average_ns() - task.vruntime_ns, DEFAULT_SHARES, sleeps=sleeps)
         self.tasks.remove(task)
+
+    def average_ns(self) -> int:
+        """The virtual runtime of its tasks."""
+        return sum(task.vruntime_ns for task in self.tasks) // len(self.tasks)
+
+    def kept_lag_ns(self, lag_ns: float, weight: float, *, sleeps: bool) -> int:
+        """What is remembered of a lag until the one who has it comes back."""
+        most_ns = int(self.group.lag_ns_max * DEFAULT_SHARES / weight)
+        return max(0 if sleeps else -most_ns, min(int(lag_ns), most_ns))
 
 
 class Core:
     """One CPU: who runs on it since when, which containers have runnable tasks there, and whether it looks in vain.
 
     The slices of the running task and of its container's queue began at `picked_ns` and `queue_picked_ns`;
-    `queue_renewed` says whether the latter had the core before; `empty_tries_count` is how often in a row the core
-    found nothing to fetch.
+    `queue_renewed` says whether the latter had the core before; `empty_tries_count` is at how many ticks in a
+    row, the last of them `tried_ns`, the core found nothing to fetch.
     """
 
     __slots__ = (
         *("current", "empty_tries_count", "index", "picked_ns", "queue_picked_ns", "queue_renewed"),
-        *("queues", "running", "since_ns", "token"),
+        *("queues", "running", "since_ns", "token", "tried_ns"),
     )
 
     def __init__(self, index: int) -> None:
@@ -111,6 +115,7 @@ class Core:
         self.queue_picked_ns = 0
         self.queue_renewed = False
         self.empty_tries_count = 0
+        self.tried_ns = -1
         self.token = 0
 
     @property
@@ -127,15 +132,15 @@ class Core:
         if self.queues:
             weight = sum(other.weight for other in self.queues)
             lag_ns = queue.lag_ns * (weight + queue.weight) / weight
-            queue.vruntime_ns = int(self._average_ns() - lag_ns)
+            queue.vruntime_ns = int(self.average_ns() - lag_ns)
         self.queues.append(queue)
 
     def leave(self, queue: GroupQueue, *, sleeps: bool) -> None:
         """Let a container's queue compete no more, and note what it is owed."""
-        queue.lag_ns = _kept_lag_ns(int(self._average_ns() - queue.vruntime_ns), queue.weight, sleeps=sleeps)
+        queue.lag_ns = queue.kept_lag_ns(self.average_ns() - queue.vruntime_ns, queue.weight, sleeps=sleeps)
         self.queues.remove(queue)
 
-    def _average_ns(self) -> float:
+    def average_ns(self) -> float:
         """The virtual runtime of all that compete here, by weight."""
         weight = sum(queue.weight for queue in self.queues)
         return sum(queue.vruntime_ns * queue.weight for queue in self.queues) / weight if weight else 0.0

@@ -70,9 +70,11 @@ class Spreading:
         if core.runnable_count() <= 1:
             return
         for other in self._cores:
-            if other.idle:
-                found = self._fetch(other, now_ns)
-                other.empty_tries_count = 0 if found else other.empty_tries_count + 1
+            # Each comes once a tick, however many cores have company.
+            if other.idle and other.tried_ns != now_ns:
+                other.tried_ns = now_ns
+                if not self._fetch(other, now_ns):
+                    other.empty_tries_count += 1
 
     def even_out(self) -> bool:
         """Move one task from the heaviest to the lightest core where that evens their weights; True to look again."""
@@ -99,6 +101,7 @@ class Spreading:
             for queue in other.queues:
                 task = _longest_waiting(other, queue, core, hot_since_ns)
                 if task is not None:
+                    core.empty_tries_count = 0
                     self._move(queue, task, core)
                     return True
         return False

@@ -166,8 +166,13 @@ def story(hosts: str) -> Story:
         ("here", "a: {cpus: 2, memory: 4g}", {0, 1}, ""),
         ("elsewhere", "a: {cpus: 2, memory: 4g}", {0, 1}, "its engine runs elsewhere"),
         ("desktop", "a: {cpus: 2, memory: 4g}", {0, 1}, "its engine runs elsewhere"),
-        ("here", "a: {cpus: 1, memory: 4g}", {0, 1}, "it is a part of the engine's 2 cores only"),
-        ("here", "a: {cpus: 1, memory: 4g}, b: {cpus: 1, memory: 4g}", {0, 1}, "it is a part of the engine's 2 cores"),
+        ("here", "a: {cpus: 1, memory: 4g}", {0, 1}, "it has not exactly the engine's 2 cores"),
+        (
+            "here",
+            "a: {cpus: 1, memory: 4g}, b: {cpus: 1, memory: 4g}",
+            {0, 1},
+            "it has not exactly the engine's 2 cores",
+        ),
         ("here", "a: {cpus: 2, memory: 4g}", {1}, "may run on 1 of the engine's 2 cores only"),
     ],
 )

@@ -14,6 +14,7 @@ import pytest
 
 from live.doctor import mend
 from live.errors import EngineMissing, EngineRefused, UnfitStory
+from live.host_bench import HostBench
 from live.host_probe import obstacle
 from live.leftovers import find_leftovers, labelled
 from live.run import DockerWorld, replay
@@ -279,22 +280,44 @@ def test_a_private_engine_is_struck_in_each_run_of_a_hold(tmp_path: Path) -> Non
 @pytest.mark.docker
 @pytest.mark.usefixtures("docker_engine")
 @pytest.mark.timeout(60)
-def test_the_host_s_pace_is_measured_before_each_run_of_a_hold(tmp_path: Path) -> None:
-    """A container of its own is up and gone before the story's; the record has what it told, a lone run's has none."""
-    world = DockerWorld()
+def test_the_host_s_pace_is_measured_for_each_run_of_a_hold_on_paced_terms(tmp_path: Path) -> None:
+    """Each record has what a container of its own told; a lone run's has none, nor has one on other terms."""
     one = story("1s")
+    paced, other = DockerWorld(Terms(paced=True)), DockerWorld()
 
+    with paced.hold(one, lambda _: None):
+        held = [
+            paced.run(one, directory=tmp_path / f"{seed}", physics_seed=seed, say=lambda _: None) for seed in (1, 2)
+        ]
+    with other.hold(one, lambda _: None):
+        unpaced = other.run(one, directory=None, physics_seed=1, say=lambda _: None)
+    alone = paced.run(one, directory=None, physics_seed=1, say=lambda _: None)
+
+    paces = [run.harness.pace for run in held if run.harness is not None and run.harness.pace is not None]
+    assert 2 == len(set(paces))
+    assert all(value > 0 for pace in paces for value in dataclasses.astuple(pace))
+    told = [read_record(tmp_path / f"{seed}").provenance["harness"]["pace"] for seed in (1, 2)]
+    assert told == [dataclasses.asdict(pace) for pace in paces]
+    assert [None, None] == [run.harness and run.harness.pace for run in (unpaced, alone)]
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("docker_engine")
+def test_an_engine_that_does_not_tell_its_pace_still_runs_the_story(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pace that cannot be measured costs a line and no run."""
+    said: list[str] = []
+
+    def refused(_bench: HostBench, _sample_cpu_s: float) -> NoReturn:
+        raise EngineRefused("start a container", "no")
+
+    monkeypatch.setattr(HostBench, "pace", refused)
+    world, one = DockerWorld(Terms(paced=True)), story("1s")
     with world.hold(one, lambda _: None):
-        held = world.run(one, directory=tmp_path / "held", physics_seed=1, say=lambda _: None)
-    alone = world.run(one, directory=tmp_path / "alone", physics_seed=1, say=lambda _: None)
+        run = world.run(one, directory=None, physics_seed=1, say=said.append)
 
-    assert held.harness is not None
-    assert held.harness.pace is not None
-    assert all(value > 0 for value in dataclasses.astuple(held.harness.pace))
-    told = read_record(tmp_path / "held").provenance["harness"]["pace"]
-    assert told == dataclasses.asdict(held.harness.pace)
-    assert alone.harness is not None
-    assert alone.harness.pace is None
+    assert run.harness is not None
+    assert run.harness.pace is None
+    assert any(line.startswith("the pace of this host is not known") for line in said)
 
 
 @pytest.mark.docker

@@ -171,7 +171,9 @@ def test_what_a_story_may_use_is_said_on_the_command_line(command: str) -> None:
         with contextlib.suppress(Stopped):
             typed(command, "cpu-quota-bursts", *on, *more, docker=Refusing("docker"), asked=asked)
 
-    assert [Terms(), Terms(frozenset({"images", "mounts"}), private_engine=True)] == asked
+    paced = command == "validate"
+    all_of_it = Terms(frozenset({"images", "mounts"}), private_engine=True, paced=paced)
+    assert [Terms(paced=paced), all_of_it] == asked
 
 
 def test_what_cannot_be_allowed_is_named() -> None:

@@ -205,6 +205,26 @@ def test_a_heavier_container_takes_the_core_from_a_renewed_slice(
     assert [pytest.approx(finish_s)] == times
 
 
+def test_who_is_owed_cpu_takes_it_from_who_is_ahead(env: simpy.Environment) -> None:
+    """A task that waited a whole tick is owed CPU when it sleeps, and runs at once when it wakes, slice or not.
+
+    It wakes at 0.2 ms beside one that runs to the tick at 4 ms; has then had its 1 ms, and is owed 1.4 of the 2.8 that
+    the other is ahead. So at 8.1 ms, in a slice that was renewed at 8, it is let in.
+    """
+    cpu = machine(env, 1, REAL)
+    cpu.add_group("a", GroupLimits(None, 1024, None))
+    times: list[float] = []
+    patient = Task("a")
+    cpu.run(Task("a"), 0.1, lambda: None)
+    env.run(until=0.0002)
+    cpu.run(patient, 0.001, lambda: times.append(env.now))
+    env.run(until=0.0081)
+    cpu.run(patient, 0.0005, lambda: times.append(env.now))
+    env.run(until=1)
+
+    assert [pytest.approx(0.005), pytest.approx(0.0086)] == times
+
+
 def test_who_woke_while_its_container_stood_still_runs_in_turn(env: simpy.Environment) -> None:
     """After a refill the task that was stopped and those that came meanwhile take turns in the order they came."""
     cpu = machine(env, 1, dataclasses.replace(REAL, tick_s=0.001))

@@ -19,7 +19,7 @@ def pool(*, phase_ns: int = 0) -> QuotaPool:
 
 def queue(runtime_ns: int = 0, core: int = 0) -> GroupQueue:
     """A queue with this much runtime in hand; below zero it has overrun."""
-    made = GroupQueue(Group("a", 1024, (0, 1), 2), core)
+    made = GroupQueue(Group("a", 1024, (0, 1), 2, 4_000_000), core)
     made.runtime_ns = runtime_ns
     return made
 
