@@ -400,7 +400,7 @@ def test_validate_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     _assert_comparison(told, "validation")
     assert {"agrees": 0}.get(told["verdict"], 1) == code
     assert {"other_load_cores", "metrics", "median_error_ratio"} <= set(told["load_given"])
-    assert {"lag_s_p99", "other_load_cores", "steal_ratio", "harness_cores"} == set(told["harness"])
+    assert {"lag_s_p99", "other_load_cores", "steal_ratio", "harness_cores", "pace"} == set(told["harness"])
     assert "fluid_quota" in {control["name"] for control in told["negative_controls"]}
     assert read_record(Path(told["live_runs"][0])).provenance["world"] == "docker"
     assert {"comparison.json", "bands.json", "sim-1"} <= {path.name for path in Path(told["record"]).iterdir()}

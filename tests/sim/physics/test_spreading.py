@@ -137,18 +137,22 @@ def test_a_core_that_falls_idle_leaves_a_hot_task() -> None:
 
 
 def test_a_standing_container_is_not_fetched_to_where_it_stands_still() -> None:
-    """An idle core whose queue of the container has spent its quota fetches nothing of it."""
-    bench = Bench(UNSEEN)
-    bench.cpu.add_group("limited", GroupLimits(0.2, 1024, None))
-    ends: list[float] = []
-    tasks = [Task("limited") for _ in range(3)]
-    tasks[0].core = tasks[1].core = 0
-    tasks[2].core = 1
-    for task in tasks:
-        bench.cpu.run(task, 0.02, lambda: ends.append(bench.env.now))
-    bench.env.run(until=0.099)
-    counters = bench.cpu.counters("limited")
+    """An idle core whose queue of a container has spent its quota fetches nothing of it, however long that has waited.
 
-    # 20 ms of quota and at most a tick on either core more.
-    assert counters.cpu_s == pytest.approx(0.02, abs=0.0085)
-    assert not ends
+    On core 0 `waiting` runs from 4 to 8 ms and then waits behind a container of eight times the weight, with a rest of
+    its slice. On core 1 its sibling has spent the quota at 16 ms, and from then on that core is idle.
+    """
+    bench = Bench(UNSEEN)
+    bench.cpu.add_group("heavy", GroupLimits(None, 8192, (0,)))
+    bench.cpu.add_group("limited", GroupLimits(0.2, 1024, None))
+    tasks = {"heavy": Task("heavy"), "spending": Task("limited"), "waiting": Task("limited")}
+    tasks["heavy"].core = tasks["waiting"].core = 0
+    tasks["spending"].core = 1
+    bench.cpu.run(tasks["heavy"], 1.0, lambda: None)
+    bench.cpu.run(tasks["spending"], 1.0, lambda: None)
+    bench.env.run(until=0.001)
+    bench.cpu.run(tasks["waiting"], 1.0, lambda: None)
+    bench.env.run(until=0.06)
+
+    assert 0 == tasks["waiting"].core
+    assert pytest.approx(0.02, abs=0.001) == bench.cpu.counters("limited").cpu_s
