@@ -5,6 +5,7 @@ LiveError                  a command cannot go on; its text is one line
 ├── EngineBusy             another live run has the engine (exit 3)
 ├── MissingExtra           the Docker SDK is not installed (exit 3)
 ├── EngineRefused          the engine did not do what a run cannot go without (exit 3)
+│   └── StartsRefused      it started no container of the story (exit 3)
 └── UnfitStory             the story asks for what live mode does not do (exit 2)
 RunEnded                   something was posted to a run that is over: a bug, or a thread that may now end
 MachineBug                 a call of the Docker machine raised what it should not: a bug
@@ -15,6 +16,8 @@ Each survives `type(e)(*e.args)`, because SimPy re-creates exceptions that way.
 from __future__ import annotations
 
 from typing import ClassVar
+
+from sim.errors import StoryRefused
 
 HOW_TO_GET_AN_ENGINE = (
     "start one (`dockerd`, Docker Desktop, or `apt-get install docker.io`), "
@@ -85,6 +88,10 @@ class EngineRefused(LiveError):
     def __str__(self) -> str:
         """Say what was wanted, what came back, and what to try."""
         return f"the engine could not {self.wanted}: {self.reason}; `tonnage doctor` says what stands in the way"
+
+
+class StartsRefused(EngineRefused, StoryRefused):
+    """The engine started no container of a story."""
 
 
 class UnfitStory(LiveError):

@@ -16,7 +16,7 @@ from live.comparable import disturbances, failures, quiet_spans_s, refusals
 from live.docker_machine import DockerMachine
 from live.engine import answering, connect
 from live.engine_gaps import refuse_gaps
-from live.errors import EngineMissing, EngineRefused, UnfitStory
+from live.errors import EngineMissing, EngineRefused, StartsRefused, UnfitStory
 from live.host_bench import Collected, HostBench, bench_story
 from live.host_probe import obstacle, unprobed
 from live.image import ImageError, worker_image
@@ -300,7 +300,7 @@ def _refuse_if_none_started(story: Story, recorder: Recorder) -> None:
     """A story none of whose containers could be started was not run at all."""
     why = list(refusals(recorder.tables["events"]).values())
     if why and len(why) == len(story.containers):
-        raise EngineRefused("start the story's containers", why[0])
+        raise StartsRefused("start the story's containers", why[0])
 
 
 def _known(engine: Held) -> dict[str, Any]:

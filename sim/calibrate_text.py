@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from scenarios.story import TokenBucket
 from scenarios.units import show_size
 from sim.metrics import measure
-from sim.policies.calibration import VOID_COUNT_MAX, Load, limits_of
+from sim.policies.calibration import VOID_COUNT_MAX, limits_of
+from sim.policies.calibration_rules import Load
 from sim.record import Recorder
 from sim.report_text import UNKNOWN, ratio_text
 

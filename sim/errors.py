@@ -4,6 +4,7 @@ SimError
 ├── ProfileError   a host profile cannot be used
 ├── RecordError    a record cannot be read or written
 └── RequestError   a command was asked for something that does not go together
+StoryRefused       a world started no container of a story; to a search that is an answer
 
 Each survives `type(e)(*e.args)`, because SimPy re-creates exceptions that way.
 """
@@ -45,3 +46,9 @@ class RecordError(SimError):
 
 class RequestError(SimError):
     """A command was asked for something it cannot do; the text says what would work."""
+
+
+class StoryRefused(Exception):
+    """A world that works started no container of a story; `reason` is what it said of it."""
+
+    reason: str

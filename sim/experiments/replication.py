@@ -14,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from scenarios.scale import shrink
+from sim.errors import StoryRefused
 from sim.experiments.binding import Missed, missed_goals, refused, refused_starts
 from sim.experiments.processes import Processes
 from sim.places import fresh, runs
@@ -35,8 +36,6 @@ REPEATED_RUNS_MAX = 3
 # How a real world begins to say that something else used the machine meanwhile: another run may be spared that. What
 # else speaks against a run, such as a container that was refused or load that cannot be measured, would come again.
 DISTURBANCES = ("the driver was late", "other load took", "the hypervisor took")
-# What a real world wanted of its engine where that refused the story itself, and not just an answer.
-STARTS_WANTED = "start the story's containers"
 # Simulated runs are told of now and then, so that whoever waits knows how far they are.
 PROGRESS_INTERVAL_S = 5.0
 # Each disturbed run brings its own reasons.
@@ -140,12 +139,12 @@ class Replications:
         story = self._story_of(rung, replication)
         try:
             return _told(self._undisturbed(rung, story, replication))
-        except Exception as problem:
+        except StoryRefused as problem:
             # The first value is no search yet: who cannot even start that one has another question.
-            if not self._missed or getattr(problem, "wanted", "") != STARTS_WANTED:
+            if not self._missed:
                 raise
             self._say(f"a value that does not fit: {problem}")
-            return Told((refused(None, str(getattr(problem, "reason", problem))),))
+            return Told((refused(None, problem.reason),))
 
     def _undisturbed(self, rung: int, story: Story, replication: int) -> Outcome:
         """A run that nothing else disturbed, as far as there are repeats left."""

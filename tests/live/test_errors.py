@@ -15,6 +15,7 @@ from live.errors import (
     MachineBug,
     MissingExtra,
     RunEnded,
+    StartsRefused,
     UnfitStory,
 )
 
@@ -38,6 +39,13 @@ TEXTS: tuple[tuple[Exception, str], ...] = (
         EngineRefused("start a container", "no space left on device"),
         (
             "the engine could not start a container: no space left on device; "
+            "`tonnage doctor` says what stands in the way"
+        ),
+    ),
+    (
+        StartsRefused("start the story's containers", "no address is left"),
+        (
+            "the engine could not start the story's containers: no address is left; "
             "`tonnage doctor` says what stands in the way"
         ),
     ),
@@ -68,7 +76,8 @@ def test_an_error_survives_being_made_anew(error: Exception) -> None:
 
 def test_every_error_has_its_text_tested() -> None:
     """A class that is added here gets its text looked at."""
-    classes = {made for _, made in inspect.getmembers(errors, inspect.isclass) if issubclass(made, Exception)}
+    made_here = (made for _, made in inspect.getmembers(errors, inspect.isclass) if made.__module__ == errors.__name__)
+    classes = {made for made in made_here if issubclass(made, Exception)}
 
     assert classes - {LiveError} == {type(error) for error, _ in TEXTS}
 
@@ -77,4 +86,5 @@ def test_exit_codes_tell_who_can_act() -> None:
     """Without an engine the world is missing; a story that cannot be run live is bad input."""
     codes = {type(error): error.exit_code for error, _ in TEXTS if isinstance(error, LiveError)}
 
-    assert codes == {EngineMissing: 3, EngineBusy: 3, EngineRefused: 3, MissingExtra: 3, UnfitStory: 2}
+    world = (EngineMissing, EngineBusy, EngineRefused, StartsRefused, MissingExtra)
+    assert codes == {**dict.fromkeys(world, 3), UnfitStory: 2}

@@ -13,10 +13,9 @@ import pytest
 from scenarios import load
 from scenarios.demand import group_demand
 from scenarios.units import MIB
-from sim.errors import RequestError
+from sim.errors import RequestError, StoryRefused
 from sim.experiments.capacity import Capacity, Question, find_capacity
 from sim.experiments.ladder import Wish
-from sim.experiments.replication import STARTS_WANTED
 from sim.goals import GoalResult
 from sim.physics.host_profile import load_profile
 from sim.record import Recorder
@@ -246,10 +245,9 @@ def test_few_real_runs_say_what_they_cannot_know() -> None:
 def test_a_value_that_the_engine_refuses_ends_no_search() -> None:
     """What the engine cannot start does not fit, and is what binds."""
 
-    class Refusal(Exception):
+    class Refusal(StoryRefused):
         """What a real world raises where its engine starts nothing."""
 
-        wanted = STARTS_WANTED
         reason = "no address is left"
 
     def missed(count: int) -> set[str]:

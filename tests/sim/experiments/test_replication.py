@@ -11,13 +11,13 @@ import pytest
 from scenarios import load
 from scenarios.scale import shrink
 from sim.checks import Check
+from sim.errors import StoryRefused
 from sim.experiments import replication
 from sim.experiments.ladder import Wish, ladder
 from sim.experiments.replication import (
     PROGRESS_INTERVAL_S,
     REASONS_COUNT_MAX,
     REPEATED_RUNS_MAX,
-    STARTS_WANTED,
     Replications,
     Told,
 )
@@ -227,12 +227,16 @@ def test_disturbances_are_what_a_real_world_calls_so() -> None:
 # What the engine refuses.
 
 
-@dataclass
-class Refusal(Exception):
-    """What a real world raises where its engine does not do what it is asked for."""
+class Refusal(StoryRefused):
+    """What a real world raises where its engine starts nothing."""
 
-    wanted: str
-    reason: str
+    reason = "no address is left"
+
+
+class Failure(Exception):
+    """What a real world raises where its engine fails in another way."""
+
+    reason = "no address is left"
 
 
 @dataclass
@@ -241,12 +245,12 @@ class Full(Played):
 
     name: str = "docker"
     room_count: int = 4
-    wanted: str = STARTS_WANTED
+    problem: type[Exception] = Refusal
 
     def run(self, story: Story, *, directory: Path | None, physics_seed: int, say: Say) -> Outcome:
         """Refuse or remember."""
         if story.agents[0].count > self.room_count:
-            raise Refusal(self.wanted, "no address is left")
+            raise self.problem
         return super().run(story, directory=directory, physics_seed=physics_seed, say=say)
 
 
@@ -268,10 +272,10 @@ def test_the_first_value_must_start() -> None:
 
 def test_an_engine_that_fails_otherwise_refuses_no_value() -> None:
     """What is no answer to a start, such as an engine that is gone, ends the search."""
-    runs = replications(Full(wanted="say what is on it"))
+    runs = replications(Full(problem=Failure))
     missed(runs, 4, 0)
 
-    with pytest.raises(Refusal):
+    with pytest.raises(Failure):
         missed(runs, 8, 0)
 
 
@@ -284,16 +288,16 @@ def test_a_container_that_is_refused_counts_before_any_goal() -> None:
     ]
 
 
-def test_a_refusal_is_known_by_what_was_wanted() -> None:
-    """A real world in which no container starts says so in the words that are looked for."""
+def test_a_real_world_refuses_a_story_whose_containers_do_not_start() -> None:
+    """Where no container starts it raises what a search takes for an answer, with the engine's own words."""
     live_run = pytest.importorskip("live.run", exc_type=ImportError)
     story = load(NAME).story
     recorder = Recorder(None)
     recorder.event(0.0, "refused", story.containers[0].name, None, "no address is left")
-    with pytest.raises(live_run.EngineRefused) as caught:
+    with pytest.raises(StoryRefused) as caught:
         live_run._refuse_if_none_started(story, recorder)
 
-    assert (STARTS_WANTED, "no address is left") == (caught.value.wanted, caught.value.reason)
+    assert "no address is left" == caught.value.reason
 
 
 # Several processes.

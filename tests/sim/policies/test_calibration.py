@@ -17,7 +17,6 @@ from scenarios import load_text
 from scenarios.story import TokenBucket
 from sim.machine import Died, Machine, Refused, Sample
 from sim.policies.calibration import (
-    SAME_RATE_RATIO,
     SAMPLE_S_MAX,
     VOID_COUNT_MAX,
     Calibration,
@@ -25,6 +24,7 @@ from sim.policies.calibration import (
     limits_of,
     watched,
 )
+from sim.policies.calibration_rules import SAME_RATE_RATIO
 from sim.policies.rate_limit import Limiter
 from sim.timers import after
 
