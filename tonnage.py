@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from sim.worlds import Terms, World, Worlds
 
 
-def simulated_world(_terms: Terms) -> World:
-    """Virtual time, which needs no terms."""
+def simulated_world(terms: Terms) -> World:
+    """Virtual time, at the resolution that is asked for."""
     from sim.worlds import SimulatedWorld  # `tonnage --help` must not wait for the physics.
 
-    return SimulatedWorld()
+    return SimulatedWorld(variant=terms.resolution)
 
 
 def docker_world(terms: Terms) -> World:

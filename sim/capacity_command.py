@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,18 +11,22 @@ from sim.commands import (
     AllowOption,
     JsonOption,
     PrivateEngineOption,
+    ResolutionOption,
     ScenarioArgument,
     SeedOption,
     SetOption,
     _pair,
     _world,
+    difference_told,
+    resolution_json,
     say,
     show,
     show_json,
 )
 
 if TYPE_CHECKING:
-    from sim.experiments.capacity import Question
+    from scenarios.story import Story
+    from sim.experiments.capacity import Capacity, Question
     from sim.worlds import World, Worlds
 
 # More processes than this would take longer to start than any search.
@@ -83,13 +88,14 @@ def register(app: typer.Typer, worlds: Worlds) -> None:
         jobs: JobsOption = None,
         allow: AllowOption = "",
         private_engine: PrivateEngineOption = False,
+        resolution: ResolutionOption = "kernel",
         as_json: JsonOption = False,
     ) -> None:
         """Search how many fit, or the smallest value that suffices: with an interval, and what breaks next."""
         from sim.experiments.capacity import Question  # `tonnage --help` must not wait for it.
         from sim.experiments.ladder import Wish
 
-        world = _world(worlds, on, allow, private_engine=private_engine)
+        world = _world(worlds, on, allow, private_engine=private_engine, resolution=resolution)
         question = Question(
             scenario=scenario,
             wish=Wish(vary, low, high, step, smallest=smallest),
@@ -111,11 +117,24 @@ def _capacity(question: Question, world: World, jobs_count: int | None, *, as_js
     from sim.experiments.processes import usable_cores_count
 
     found = find_capacity(question, world, say, jobs_count=jobs_count or usable_cores_count())
+    difference = None if found.interrupted else difference_told(_story_of(question, found), world)
     if as_json:
-        show_json(found.to_json())
+        show_json({**found.to_json(), "resolution": resolution_json(world, difference)})
     else:
-        show(capacity_text(found))
+        show("\n".join([capacity_text(found), *([difference.text()] if difference else [])]))
     if found.interrupted:
         raise KeyboardInterrupt
     if found.answer is None:
         raise typer.Exit(1)
+
+
+def _story_of(question: Question, found: Capacity) -> Story:
+    """The story as it is asked about: at the answer, or as it is written where there is none."""
+    from scenarios import load
+    from scenarios.scale import shrink
+
+    ladder = found.ladder
+    answer = [] if found.answer is None else [(ladder.path, ladder.shown(found.answer))]
+    story = load(question.scenario, sets=[*question.sets, *answer]).story
+    story = story if question.seed is None else replace(story, seed=question.seed)
+    return shrink(story) if question.shrunk else story

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from scenarios import Story
     from sim.compare import Comparison
     from sim.physics.host_profile import HostProfile
+    from sim.physics.variant import Resolution
+    from sim.resolution import Difference
     from sim.validation_series import Series
     from sim.worlds import Terms, World, Worlds
 
@@ -35,6 +37,12 @@ AllowOption = Annotated[
 ]
 PrivateEngineOption = Annotated[
     bool, typer.Option("--private-engine", help="Start a Docker engine for this alone; its faults may strike it.")
+]
+ResolutionOption = Annotated[
+    str,
+    typer.Option(
+        "--resolution", help="Of simulated CPUs: kernel (slices and ticks) or periods (coarser; says by how much)."
+    ),
 ]
 SeedOption = Annotated[
     int | None, typer.Option(min=0, max=2**63 - 1, help="Workload seed; the scenario's own by default.")
@@ -64,10 +72,11 @@ def register(app: typer.Typer, worlds: Worlds) -> None:
         record: Annotated[Path | None, typer.Option(help="Directory to keep the record in.")] = None,
         allow: AllowOption = "",
         private_engine: PrivateEngineOption = False,
+        resolution: ResolutionOption = "kernel",
         as_json: JsonOption = False,
     ) -> None:
         """Run a story once, in one world."""
-        world = _world(worlds, on, allow, private_engine=private_engine)
+        world = _world(worlds, on, allow, private_engine=private_engine, resolution=resolution)
         story = _load(scenario, seed, sets)
         _run(story, world, _record_directory(story.name, record), shrunk=shrunk, as_json=as_json)
 
@@ -212,11 +221,22 @@ def _warnings(count: int) -> str:
     return "1 warning" if count == 1 else f"{count} warnings"
 
 
-def _world(worlds: Worlds, on: str, allow: str, *, private_engine: bool) -> World:
+def _world(worlds: Worlds, on: str, allow: str, *, private_engine: bool, resolution: str = "kernel") -> World:
     """The world that is asked for, on the terms that are."""
     if on not in worlds:
         raise RequestError(f"--on {on} is not a world; choose one of: {', '.join(worlds)}")
-    return worlds[on](_terms(allow, private_engine=private_engine))
+    return worlds[on](replace(_terms(allow, private_engine=private_engine), resolution=_resolution(resolution, on)))
+
+
+def _resolution(resolution: str, on: str) -> Resolution:
+    """The resolution that is asked for, as far as there is such a thing."""
+    if resolution == "kernel":
+        return "kernel"
+    if resolution != "periods":
+        raise RequestError(f"--resolution {resolution} is not known; choose kernel or periods")
+    if on != "sim":
+        raise RequestError(f"--resolution periods is for simulated CPUs; leave it out with --on {on}")
+    return "periods"
 
 
 def _terms(allow: str, *, private_engine: bool) -> Terms:
@@ -229,16 +249,36 @@ def _terms(allow: str, *, private_engine: bool) -> Terms:
     return Terms(allowed, private_engine)
 
 
+def difference_told(story: Story, world: World) -> Difference | None:
+    """How far a simulated world is off for its coarse resolution; None where it has the kernel's, or is real."""
+    from sim.worlds import SimulatedWorld
+
+    if not isinstance(world, SimulatedWorld) or world.variant != "periods":
+        return None
+    from sim.resolution import resolution_difference
+
+    say("comparing its beginning with slices and ticks")
+    return resolution_difference(story, world.profile)
+
+
+def resolution_json(world: World, difference: Difference | None) -> dict[str, Any] | None:
+    """What `--json` says of the resolution; a real world has none."""
+    if world.name != "sim":
+        return None
+    return {"name": "kernel", "difference": None} if difference is None else difference.to_json()
+
+
 def _run(story: Story, world: World, directory: Path, *, shrunk: bool, as_json: bool) -> None:
     from scenarios.scale import shrink
     from sim.run_text import outcome_json, outcome_text
 
     played = shrink(story) if shrunk or world.name != "sim" else story
     outcome = world.run(played, directory=directory, physics_seed=1, say=say)
+    difference = difference_told(played, world)
     if as_json:
-        show_json(outcome_json(played, outcome))
+        show_json({**outcome_json(played, outcome), "resolution": resolution_json(world, difference)})
     else:
-        show(outcome_text(played, outcome))
+        show("\n".join([outcome_text(played, outcome), *([difference.text()] if difference else [])]))
     if not all(goal.met for goal in outcome.goals):
         raise typer.Exit(1)
 

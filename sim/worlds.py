@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scenarios.story import Story
-    from sim.physics.variant import Variant
+    from sim.physics.variant import Resolution, Variant
 
 Say = Callable[[str], None]
 
@@ -25,15 +25,17 @@ ALLOWABLE = frozenset({"images", "mounts", "privileges"})
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """On which terms a story may use a real engine.
+    """On which terms a story may use a real engine, and how closely a simulated one is looked at.
 
     `allowed` is what of `ALLOWABLE` it may ask for; `private_engine` starts an engine for it alone, which its faults
-    may strike. `paced` has the host's pace measured before each of several runs, for predicting them.
+    may strike. `paced` has the host's pace measured before each of several runs, for predicting them. `resolution` is
+    that of a simulated host's CPUs.
     """
 
     allowed: frozenset[str] = frozenset()
     private_engine: bool = False
     paced: bool = False
+    resolution: Resolution = "kernel"
 
 
 class World(Protocol):
@@ -61,7 +63,7 @@ class SimulatedWorld:
     def __init__(self, profile: HostProfile | None = None, variant: Variant = "kernel") -> None:
         """Use the given profile, or this host's measured one, or the reference profile."""
         self.profile = profile or load_profile(host_profile())
-        self._variant = variant
+        self.variant = variant
 
     def hold(self, story: Story, say: Say) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002
         """Virtual time is everybody's."""
@@ -71,5 +73,5 @@ class SimulatedWorld:
         """Simulate the story once."""
         say(f"simulating {story.name}")
         return simulate(
-            story, profile=self.profile, physics_seed=physics_seed, variant=self._variant, directory=directory
+            story, profile=self.profile, physics_seed=physics_seed, variant=self.variant, directory=directory
         )

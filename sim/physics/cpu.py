@@ -1,6 +1,6 @@
 """What any CPU model of a host can do: run tasks of containers and keep the kernel's counters.
 
-`KernelCpu` is the model in use; `FluidCpu` is the textbook one, kept as a negative control.
+`KernelCpu` is the model in use; `ProcessorSharing` is the coarse one for long stories, and a negative control.
 Times inside the models are whole nanoseconds, as in the kernel, so that no rounding can make an event repeat itself.
 """
 

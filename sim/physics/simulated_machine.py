@@ -12,11 +12,11 @@ from scenarios.story import HostProbe, RudeNotices
 from sim.machine import Blow, Observer, Program, Refused, Struck
 from sim.notices import Notices
 from sim.physics.engine import Names, SimulatedEngine
-from sim.physics.fluid_cpu import FluidCpu
 from sim.physics.host_probe import SimulatedProbe
 from sim.physics.kernel_cpu import KernelCpu
 from sim.physics.lifecycle import ENGINE_LOST, NOT_UP, Lifecycle
 from sim.physics.other_load import OtherLoad
+from sim.physics.processor_sharing import ProcessorSharing
 from sim.physics.surroundings import Surroundings
 from sim.randomness import Stream
 from sim.timers import after
@@ -79,16 +79,21 @@ class SimulatedMachine:
 
     def _new_cpu(self, host: Host) -> Cpu:
         cores_count = max(1, math.ceil(host.cpus_count))
-        if self._variant == "fluid_quota":
-            return FluidCpu(self._env, cores_count)
         seed = self._seed
-        return KernelCpu(
-            self._env,
-            self._profile,
-            cores_count,
-            phase=lambda name: Stream(seed, host.name, f"phase/{name}").uniform(0),
-            luck=Stream(seed, host.name, "idle pull").uniform,
-        )
+
+        def phase(name: str) -> float:
+            return Stream(seed, host.name, f"phase/{name}").uniform(0)
+
+        if self._variant in {"periods", "fluid_quota"}:
+            return ProcessorSharing(
+                self._env,
+                cores_count,
+                period_s=self._profile.period_s,
+                phase=phase,
+                is_quota_rate=self._variant == "fluid_quota",
+            )
+        luck = Stream(seed, host.name, "idle pull").uniform
+        return KernelCpu(self._env, self._profile, cores_count, phase=phase, luck=luck)
 
     # The port.
 

@@ -1,4 +1,4 @@
-"""Which physics a simulated run uses: the kernel's, or one that is deliberately broken.
+"""Which physics a simulated run uses: the kernel's, a coarser one for long stories, or one that is deliberately broken.
 
 The broken ones are the negative controls of `tonnage validate`: a comparison that does not catch them is worth nothing.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-Variant = Literal["kernel", "fluid_quota", "no_oom", "wrong_weights"]
+Resolution = Literal["kernel", "periods"]
+Variant = Literal["kernel", "periods", "fluid_quota", "no_oom", "wrong_weights"]
 
 # Each control breaks one thing; where a story does not have that thing, the control cannot be seen in it.
 BROKEN: dict[Variant, str] = {

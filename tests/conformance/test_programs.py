@@ -86,17 +86,17 @@ def test_quota_stretches_work(bench: Bench) -> None:
 def test_threads_share_a_demand(bench: Bench) -> None:
     """Two threads on two cores need little more than half the time of one, and as much CPU.
 
-    The best of six counts: on a machine with other work to do a core may be taken for a while.
+    The best of twenty counts: on a machine with other work to do a core may be taken for a while.
     """
 
     def script() -> Generator[simpy.Event, Any, None]:
         yield bench.machine.start(container(cpus=None))
-        for index in range(6):
-            yield bench.machine.submit("a", program(Compute(0.6, 2), index=index, due_s=bench.env.now))
+        for index in range(20):
+            yield bench.machine.submit("a", program(Compute(0.3, 2), index=index, due_s=bench.env.now))
 
     bench.play(script)
-    assert [pytest.approx(0.6, abs=0.02)] * 6 == [done.cpu_s for done in bench.heard.steps]
-    assert 0.3 <= min(done.latency_s for done in bench.heard.steps) < 0.45
+    assert [pytest.approx(0.3, abs=0.01)] * 20 == [done.cpu_s for done in bench.heard.steps]
+    assert 0.15 <= min(done.latency_s for done in bench.heard.steps) < 0.225
 
 
 def test_several_containers_at_once(bench: Bench) -> None:

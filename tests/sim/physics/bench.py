@@ -9,6 +9,7 @@ from scenarios import Story
 from scenarios import story as told
 from sim.machine import Notice, Program, Refused, Sample, Step, StepDone, Work
 from sim.physics.host_profile import load_profile
+from sim.physics.processor_sharing import ProcessorSharing
 from sim.physics.simulated_machine import SimulatedMachine
 
 if TYPE_CHECKING:
@@ -122,3 +123,8 @@ def notices(machine: SimulatedMachine, *kinds: type) -> list[Notice]:
 def reasons(events: list[simpy.Event]) -> list[str]:
     """Why each of these was refused; an empty text for one that was not."""
     return [event.value.reason if isinstance(event.value, Refused) else "" for event in events]
+
+
+def fluid_cpu(env: simpy.Environment, cores_count: int) -> ProcessorSharing:
+    """Cores that containers share by weight, a quota being a rate."""
+    return ProcessorSharing(env, cores_count, period_s=0.1, phase=lambda _name: 0.0, is_quota_rate=True)

@@ -30,8 +30,8 @@ from sim.machine import (
 )
 from sim.physics.container import SimulatedContainer
 from sim.physics.cpu import GroupLimits, Task
-from sim.physics.fluid_cpu import FluidCpu
 from sim.physics.host_profile import load_profile
+from sim.physics.processor_sharing import ProcessorSharing
 from sim.physics.surroundings import Surroundings
 from tests.sim.physics.bench import (
     ALWAYS,
@@ -55,12 +55,12 @@ if TYPE_CHECKING:
     from sim.physics.simulated_machine import SimulatedMachine
 
 
-class CountingCpu(FluidCpu):
+class CountingCpu(ProcessorSharing):
     """A CPU that remembers what it was asked to run."""
 
     def __init__(self, env: simpy.Environment) -> None:
         """Have one core."""
-        super().__init__(env, 1)
+        super().__init__(env, 1, period_s=0.1, phase=lambda _name: 0.0, is_quota_rate=True)
         self.asked_s: list[float] = []
 
     def run(self, task: Task, cpu_s: float, done: Callable[[], object]) -> None:

@@ -11,10 +11,9 @@ from scenarios.story import Foreign, HealthCheck
 from sim.machine import Died, HealthChanged, Sample
 from sim.physics.container import SimulatedContainer
 from sim.physics.cpu import GroupLimits
-from sim.physics.fluid_cpu import FluidCpu
 from sim.physics.health import HealthWatch
 from sim.physics.surroundings import Surroundings
-from tests.sim.physics.bench import MIB, ROUND, Heard, container, machine_of, notices
+from tests.sim.physics.bench import MIB, ROUND, Heard, container, fluid_cpu, machine_of, notices
 
 if TYPE_CHECKING:
     import simpy
@@ -207,7 +206,7 @@ def test_a_probe_can_be_the_end_of_the_container(env: simpy.Environment) -> None
 def test_a_probe_that_is_given_up_leaves_no_memory(env: simpy.Environment) -> None:
     """Where the engine that asked is gone, so is its probe: 10 MiB of the first process, 15 with it, 10 again."""
     profile = dataclasses.replace(SLOW_PROBE, probe_memory_bytes=5 * MIB)
-    cpu = FluidCpu(env, 2)
+    cpu = fluid_cpu(env, 2)
     cpu.add_group("a", GroupLimits(None, 1024, None))
     around = Surroundings(env, cpu, profile, Heard(), lambda *_: None, 1.0)
     life = SimulatedContainer(around, container(), None, lambda *_: None)

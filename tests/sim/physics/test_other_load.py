@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from sim.physics.cpu import Cpu, GroupLimits, Task
-from sim.physics.fluid_cpu import FluidCpu
 from sim.physics.other_load import OtherLoad
 from sim.randomness import Stream
 from sim.timers import after
+from tests.sim.physics.bench import fluid_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +106,7 @@ def test_the_load_is_a_container_of_default_weight_without_limits(env: simpy.Env
 
 def test_random_gaps_burn_the_mean(env: simpy.Environment) -> None:
     """Over 60 s and 18,000 bursts 0.3 cores are burnt: a relative standard deviation of 0.5 %, four of them allowed."""
-    cpu = FluidCpu(env, 2)
+    cpu = fluid_cpu(env, 2)
     OtherLoad(env, cpu, 0.3, Stream(1, "h", "other load"))
     env.run(until=60.0)
 
@@ -118,7 +118,7 @@ def test_a_busy_host_gives_the_load_its_share(env: simpy.Environment) -> None:
 
     The container gets all that the load leaves.
     """
-    cpu = FluidCpu(env, 1)
+    cpu = fluid_cpu(env, 1)
     cpu.add_group("greedy", GroupLimits(None, 1024, None))
     OtherLoad(env, cpu, 0.9, Stream(1, "h", "other load"))
     cpu.run(Task("greedy"), 100.0, lambda: None)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sim.physics.cpu import GroupLimits
-from sim.physics.fluid_cpu import FluidCpu
 from sim.physics.supervisor import SimulatedSupervisor
+from tests.sim.physics.bench import fluid_cpu
 
 if TYPE_CHECKING:
     import simpy
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.fixture(name="supervisor")
 def _supervisor(env: simpy.Environment) -> SimulatedSupervisor:
     """A supervisor with a core of its own."""
-    cpu = FluidCpu(env, 1)
+    cpu = fluid_cpu(env, 1)
     cpu.add_group("a", GroupLimits(None, 1024, None))
     return SimulatedSupervisor(env, cpu, "a")
 

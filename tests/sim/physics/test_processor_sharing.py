@@ -1,0 +1,186 @@
+"""Cores shared by weight: quotas as rates, as in textbooks, and as budgets of periods."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sim.physics.cpu import GroupLimits, Task
+from sim.physics.processor_sharing import ProcessorSharing
+from tests.sim.physics.bench import fluid_cpu
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import simpy
+
+
+def periods(env: simpy.Environment, cores_count: int) -> ProcessorSharing:
+    """Cores on which each period of 100 ms has its budget; all periods begin at whole tenths of a second."""
+    return ProcessorSharing(env, cores_count, period_s=0.1, phase=lambda _name: 0.0)
+
+
+def burn(env: simpy.Environment, cpu: ProcessorSharing, demands: list[tuple[str, float]]) -> list[float]:
+    """Wake one task per demand at time zero; when each finished is returned."""
+    times = [0.0] * len(demands)
+
+    def note(position: int) -> Callable[[], None]:
+        def finished() -> None:
+            times[position] = env.now
+
+        return finished
+
+    for position, (group, cpu_s) in enumerate(demands):
+        cpu.run(Task(group), cpu_s, note(position))
+    env.run(until=100)
+    return [round(time, 9) for time in times]
+
+
+def test_quota_is_a_rate(env: simpy.Environment) -> None:
+    """Under a fifth of a core a demand takes five times as long, however short it is."""
+    cpu = fluid_cpu(env, 2)
+    cpu.add_group("a", GroupLimits(0.2, 1024, None))
+
+    assert [0.05] == burn(env, cpu, [("a", 0.01)])
+    assert 0.01 == pytest.approx(cpu.counters("a").cpu_s)
+
+
+def test_unused_weight_goes_to_the_others(env: simpy.Environment) -> None:
+    """Four to one while both run; the rest alone once the other is done."""
+    cpu = fluid_cpu(env, 1)
+    cpu.add_group("a", GroupLimits(None, 1024, None))
+    cpu.add_group("b", GroupLimits(None, 256, None))
+
+    assert [0.5, 0.8] == burn(env, cpu, [("a", 0.4), ("b", 0.4)])
+
+
+@pytest.mark.parametrize(("threads_count", "finish_s"), [(1, 1.0), (4, 1.0), (6, 1.5)])
+def test_one_thread_never_gets_more_than_a_core(env: simpy.Environment, threads_count: int, finish_s: float) -> None:
+    """On four cores up to four threads need their demand in time; six share what four cores give."""
+    cpu = fluid_cpu(env, 4)
+    cpu.add_group("a", GroupLimits(None, 1024, None))
+
+    assert [finish_s] * threads_count == burn(env, cpu, [("a", 1.0)] * threads_count)
+
+
+def test_cancelled_task_frees_its_share(env: simpy.Environment) -> None:
+    """Who stays gets what the cancelled one had."""
+    cpu = fluid_cpu(env, 1)
+    cpu.add_group("a", GroupLimits(None, 1024, None))
+    log: list[float] = []
+    doomed = Task("a")
+    cpu.run(doomed, 1.0, lambda: log.append(-1.0))
+    cpu.run(Task("a"), 1.0, lambda: log.append(round(env.now, 6)))
+    env.run(until=1)
+    cpu.cancel(doomed)
+    env.run()
+
+    assert [1.5] == log
+
+
+def test_a_task_taken_away_by_another_s_end_is_not_done(env: simpy.Environment) -> None:
+    """Of two that finish in the same instant, the first may end the second's container: its end is told to nobody."""
+    cpu = fluid_cpu(env, 2)
+    cpu.add_group("a", GroupLimits(None, 1024, None))
+    first, second, done = Task("a"), Task("a"), []
+
+    def end_both() -> None:
+        done.append("first")
+        cpu.cancel(second)
+        cpu.remove_group("a")
+
+    cpu.run(first, 1.0, end_both)
+    cpu.run(second, 1.0, lambda: done.append("second"))
+    env.run(until=10)
+
+    assert ["first"] == done
+
+
+# Quotas as budgets of periods.
+
+
+def test_a_budget_is_burnt_at_full_speed(env: simpy.Environment) -> None:
+    """With 20 ms in 100 ms, 50 ms of CPU are 20 ms, 20 ms and 10 ms at the beginnings of three periods."""
+    cpu = periods(env, 2)
+    cpu.add_group("a", GroupLimits(0.2, 1024, None))
+
+    assert [0.21] == burn(env, cpu, [("a", 0.05)])
+    counters = cpu.counters("a")
+    assert (0.05, 2, 0.16) == (counters.cpu_s, counters.throttled_periods_count, counters.throttled_s)
+
+
+def test_threads_spend_a_budget_sooner(env: simpy.Environment) -> None:
+    """Two threads on two cores have spent 60 ms after 30; the other 70 ms are two cores that stand still."""
+    cpu = periods(env, 2)
+    cpu.add_group("a", GroupLimits(0.6, 1024, None))
+
+    assert [0.12, 0.12] == burn(env, cpu, [("a", 0.05), ("a", 0.05)])
+    assert 0.14 == pytest.approx(cpu.counters("a").throttled_s)
+
+
+def test_an_hour_of_periods_is_one_event(env: simpy.Environment) -> None:
+    """A demand of an hour under a tenth of a core takes ten hours less what the last period does not need."""
+    cpu = periods(env, 1)
+    cpu.add_group("a", GroupLimits(0.1, 1024, None))
+    log: list[float] = []
+    cpu.run(Task("a"), 3600.0, lambda: log.append(env.now))
+    events_count = 0
+    while env.peek() < float("inf"):
+        env.step()
+        events_count += 1
+
+    assert [36_000 - 0.09] == pytest.approx(log)
+    assert (1, 359_999) == (events_count, cpu.counters("a").throttled_periods_count)
+
+
+def test_who_has_a_budget_is_as_fast_as_the_others_leave_it(env: simpy.Environment) -> None:
+    """Beside one that uses 0.4 of the only core on the average, a budget of 0.3 is burnt at 0.6 and lasts 50 ms."""
+    cpu = periods(env, 1)
+    cpu.add_group("a", GroupLimits(0.3, 1024, None))
+    cpu.add_group("b", GroupLimits(0.4, 1024, None))
+    log: list[float] = []
+    cpu.run(Task("b"), 100.0, lambda: None)
+    cpu.run(Task("a"), 0.033, lambda: log.append(round(env.now, 9)))
+    env.run(until=1)
+
+    assert [0.105] == log
+
+
+def test_new_limits_hold_at_once_and_counters_go_on(env: simpy.Environment) -> None:
+    """After a second at 0.2 the quota is 0.5: ten throttled periods, and then others."""
+    cpu = periods(env, 1)
+    cpu.add_group("a", GroupLimits(0.2, 1024, None))
+    cpu.run(Task("a"), 100.0, lambda: None)
+    env.run(until=1)
+    cpu.set_limits("a", GroupLimits(0.5, 1024, None))
+    env.run(until=2)
+
+    counters = cpu.counters("a")
+    assert counters.cpu_s == pytest.approx(0.7)
+    assert (20, 20) == (counters.periods_count, counters.throttled_periods_count)
+    assert 10 * 0.08 + 10 * 0.05 == pytest.approx(counters.throttled_s)
+
+
+def test_a_quota_that_is_just_enough_throttles_nobody(env: simpy.Environment) -> None:
+    """One thread under a whole core never stands still."""
+    cpu = periods(env, 2)
+    cpu.add_group("a", GroupLimits(1.0, 1024, None))
+
+    assert [3.0] == burn(env, cpu, [("a", 3.0)])
+    assert (0, 0.0) == (cpu.counters("a").throttled_periods_count, cpu.counters("a").throttled_s)
+
+
+def test_a_task_that_was_taken_away_may_come_back(env: simpy.Environment) -> None:
+    """What was left of its old demand is forgotten."""
+    cpu = periods(env, 1)
+    cpu.add_group("a", GroupLimits(None, 1024, None))
+    task = Task("a")
+    log: list[float] = []
+    cpu.run(task, 5.0, lambda: log.append(-1.0))
+    env.run(until=1)
+    cpu.cancel(task)
+    cpu.run(task, 0.5, lambda: log.append(env.now))
+    env.run()
+
+    assert [1.5] == log
