@@ -17,8 +17,7 @@ from sim.commands import (
     SetOption,
     _pair,
     _world,
-    difference_told,
-    resolution_json,
+    resolution_told,
     say,
     show,
     show_json,
@@ -117,11 +116,11 @@ def _capacity(question: Question, world: World, jobs_count: int | None, *, as_js
     from sim.experiments.processes import usable_cores_count
 
     found = find_capacity(question, world, say, jobs_count=jobs_count or usable_cores_count())
-    difference = None if found.interrupted else difference_told(_story_of(question, found), world)
+    if not as_json:
+        show(capacity_text(found))
+    resolution = resolution_told(lambda: _story_of(question, found), world, as_json=as_json, is_over=found.interrupted)
     if as_json:
-        show_json({**found.to_json(), "resolution": resolution_json(world, difference)})
-    else:
-        show("\n".join([capacity_text(found), *([difference.text()] if difference else [])]))
+        show_json({**found.to_json(), "resolution": resolution})
     if found.interrupted:
         raise KeyboardInterrupt
     if found.answer is None:
@@ -130,11 +129,9 @@ def _capacity(question: Question, world: World, jobs_count: int | None, *, as_js
 
 def _story_of(question: Question, found: Capacity) -> Story:
     """The story as it is asked about: at the answer, or as it is written where there is none."""
-    from scenarios import load
     from scenarios.scale import shrink
 
     ladder = found.ladder
-    answer = [] if found.answer is None else [(ladder.path, ladder.shown(found.answer))]
-    story = load(question.scenario, sets=[*question.sets, *answer]).story
+    story = ladder.loaded.story if found.answer is None else ladder.story(int(found.answer / ladder.step))
     story = story if question.seed is None else replace(story, seed=question.seed)
     return shrink(story) if question.shrunk else story

@@ -6,6 +6,7 @@ else a person might want to know while it runs goes to stderr. What can go wrong
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from dataclasses import asdict, replace
@@ -17,11 +18,12 @@ import typer
 from sim.errors import RequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scenarios import Story
     from sim.compare import Comparison
     from sim.physics.host_profile import HostProfile
     from sim.physics.variant import Resolution
-    from sim.resolution import Difference
     from sim.validation_series import Series
     from sim.worlds import Terms, World, Worlds
 
@@ -249,23 +251,30 @@ def _terms(allow: str, *, private_engine: bool) -> Terms:
     return Terms(allowed, private_engine)
 
 
-def difference_told(story: Story, world: World) -> Difference | None:
-    """How far a simulated world is off for its coarse resolution; None where it has the kernel's, or is real."""
+def resolution_told(
+    story: Callable[[], Story], world: World, *, as_json: bool, is_over: bool = False
+) -> dict[str, Any] | None:
+    """What `--json` says of a world's resolution; for people, a coarse one is told here.
+
+    How far a coarse one is off takes more runs; nobody need wait for them who interrupts them, or has interrupted those
+    of the answer itself (`is_over`).
+    """
     from sim.worlds import SimulatedWorld
 
-    if not isinstance(world, SimulatedWorld) or world.variant != "periods":
+    if not isinstance(world, SimulatedWorld):
         return None
-    from sim.resolution import resolution_difference
+    if world.variant != "periods":
+        return {"name": "kernel", "difference": None}
+    from sim.resolution import difference_text, resolution_difference
 
-    say("comparing its beginning with slices and ticks")
-    return resolution_difference(story, world.profile)
-
-
-def resolution_json(world: World, difference: Difference | None) -> dict[str, Any] | None:
-    """What `--json` says of the resolution; a real world has none."""
-    if world.name != "sim":
-        return None
-    return {"name": "kernel", "difference": None} if difference is None else difference.to_json()
+    difference = None
+    if not is_over:
+        say("comparing its beginning with slices and ticks")
+        with contextlib.suppress(KeyboardInterrupt):
+            difference = resolution_difference(story(), world.profile)
+    if not as_json:
+        show(difference_text(difference))
+    return {"name": "periods", "difference": None if difference is None else asdict(difference)}
 
 
 def _run(story: Story, world: World, directory: Path, *, shrunk: bool, as_json: bool) -> None:
@@ -274,11 +283,11 @@ def _run(story: Story, world: World, directory: Path, *, shrunk: bool, as_json: 
 
     played = shrink(story) if shrunk or world.name != "sim" else story
     outcome = world.run(played, directory=directory, physics_seed=1, say=say)
-    difference = difference_told(played, world)
+    if not as_json:
+        show(outcome_text(played, outcome))
+    resolution = resolution_told(lambda: played, world, as_json=as_json)
     if as_json:
-        show_json({**outcome_json(played, outcome), "resolution": resolution_json(world, difference)})
-    else:
-        show("\n".join([outcome_text(played, outcome), *([difference.text()] if difference else [])]))
+        show_json({**outcome_json(played, outcome), "resolution": resolution})
     if not all(goal.met for goal in outcome.goals):
         raise typer.Exit(1)
 

@@ -51,4 +51,4 @@ class RequestError(SimError):
 class StoryRefused(Exception):
     """A world that works started no container of a story; `reason` is what it said of it."""
 
-    reason: str
+    reason: str = ""

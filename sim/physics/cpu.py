@@ -1,7 +1,7 @@
 """What any CPU model of a host can do: run tasks of containers and keep the kernel's counters.
 
 `KernelCpu` is the model in use; `ProcessorSharing` is the coarse one for long stories, and a negative control.
-Times inside the models are whole nanoseconds, as in the kernel, so that no rounding can make an event repeat itself.
+Events lie at whole nanoseconds, as in the kernel, so that no rounding can make one repeat itself.
 """
 
 from __future__ import annotations

@@ -13,6 +13,9 @@ import math
 
 # The timer goes on for the period in which somebody ran and for one more.
 TIMED_PERIODS_COUNT = 2
+# Speeds are fractions, so what is spent is rounded: shorter standstills are none, and work that is over by less fits.
+STOOD_NS_MIN = 1000
+FITS_NS = 0.5
 
 
 class Budget:
@@ -24,7 +27,8 @@ class Budget:
         "_left_ns",
         "_period_ns",
         "_quota_ns",
-        "_stood",
+        "_stood_ns",
+        "_stood_queues_ns",
         "periods_count",
         "throttled_ns",
         "throttled_periods_count",
@@ -36,11 +40,17 @@ class Budget:
         self._period_ns = period_ns
         self._end_ns = end_ns
         self._left_ns = float(quota_ns)
-        self._stood = False
+        self._stood_ns = 0.0
+        self._stood_queues_ns = 0.0
         self._idle_count = TIMED_PERIODS_COUNT
         self.periods_count = 0
         self.throttled_periods_count = 0
         self.throttled_ns = 0.0
+
+    @property
+    def cores(self) -> float:
+        """What it comes to over many periods."""
+        return self._quota_ns / self._period_ns
 
     def succeed(self, old: Budget) -> None:
         """Go on counting where another one, under the limits before these, ends."""
@@ -66,32 +76,30 @@ class Budget:
     def wait_ns(self, now_ns: int, work_ns: float, speed_cores: float) -> float:
         """How long it takes from now to burn `work_ns` at a speed above 0."""
         here_ns = min(self._left_ns, speed_cores * (self._end_ns - now_ns))
-        if work_ns <= here_ns:
-            return work_ns / speed_cores
+        if work_ns <= here_ns + FITS_NS:
+            return min(work_ns, here_ns) / speed_cores
         whole_ns = min(float(self._quota_ns), speed_cores * self._period_ns)
-        whole_count = math.ceil((work_ns - here_ns) / whole_ns) - 1
-        rest_ns = work_ns - here_ns - whole_count * whole_ns
+        whole_count = max(0, math.ceil((work_ns - here_ns - FITS_NS) / whole_ns) - 1)
+        rest_ns = min(whole_ns, work_ns - here_ns - whole_count * whole_ns)
         return self._end_ns - now_ns + whole_count * self._period_ns + rest_ns / speed_cores
 
     def _spend_within(self, elapsed_ns: int, speed_cores: float, queues_count: int) -> float:
         """Let time pass in which no period ends."""
-        if speed_cores == 0:
+        if speed_cores == 0 or elapsed_ns == 0:
             return 0.0
         self._idle_count = 0
         running_ns = min(float(elapsed_ns), self._left_ns / speed_cores)
         self._left_ns -= running_ns * speed_cores
-        # What is less than a nanosecond is a rounding of the products.
-        stood_ns = int(elapsed_ns - running_ns)
-        self._stood = self._stood or stood_ns > 0
-        self.throttled_ns += stood_ns * queues_count
+        self._stood_ns += elapsed_ns - running_ns
+        self._stood_queues_ns += (elapsed_ns - running_ns) * queues_count
         return running_ns * speed_cores
 
     def _end_period(self) -> None:
-        """Count the period that ends, and fill the budget for the next."""
+        """Count the period that ends, with its standstill, and fill the budget for the next."""
         self.periods_count += self._idle_count < TIMED_PERIODS_COUNT
-        self.throttled_periods_count += self._stood
         self._idle_count += 1
-        self._stood = False
+        self._count_standstill(1, self._stood_ns, self._stood_queues_ns)
+        self._stood_ns = self._stood_queues_ns = 0.0
         self._left_ns = float(self._quota_ns)
         self._end_ns += self._period_ns
 
@@ -104,9 +112,14 @@ class Budget:
             self._idle_count += timed_count
             return 0.0
         running_ns = min(float(self._period_ns), self._quota_ns / speed_cores)
-        stood_ns = int(self._period_ns - running_ns)
+        stood_ns = self._period_ns - running_ns
         self.periods_count += count
-        self.throttled_periods_count += count * (stood_ns > 0)
-        self.throttled_ns += count * stood_ns * queues_count
+        self._count_standstill(count, stood_ns, stood_ns * queues_count)
         self._idle_count = 1
         return count * running_ns * speed_cores
+
+    def _count_standstill(self, count: int, stood_ns: float, stood_queues_ns: float) -> None:
+        """Count a standstill that is over, in each of so many periods."""
+        if stood_ns >= STOOD_NS_MIN:
+            self.throttled_periods_count += count
+            self.throttled_ns += count * stood_queues_ns

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from scenarios import load
+from sim import resolution
 from sim.physics.host_profile import load_profile
-from sim.resolution import COMPARED_S, Difference, resolution_difference
+from sim.recorded import COARSE, recall
+from sim.resolution import COMPARED_S, RUNS_COUNT, Difference, difference_text, resolution_difference
 from sim.run import simulate
 from tonnage import run
 
 if TYPE_CHECKING:
+    from scenarios import Story
+    from sim.physics.host_profile import HostProfile
     from sim.physics.variant import Variant
+    from sim.run import Outcome
 
 PROFILE = load_profile(None)
 BURSTS = load("cpu-quota-bursts").story
@@ -44,13 +50,31 @@ def test_the_beginning_of_a_long_story_is_compared() -> None:
 
 def test_a_difference_names_what_differs_most() -> None:
     """One line: how long, how far, and where."""
-    assert Difference(60.0, 0.008, 0.071, "throttled_s", "agents", -0.122).text() == (
+    assert difference_text(Difference(60.0, 0.008, 0.071, "throttled_s", "agents", -0.122)) == (
         "resolution: whole CPU periods; over its first 60 s they differ from slices and ticks by "
         "0.8 % (median) and 7.1 % (90th percentile), most in throttled time of agents (-12.2 %)"
     )
-    assert Difference(5.0, None, None, None, None, None).text() == (
+    assert difference_text(Difference(60.0, 0.008, 0.071, "step_latency_s_mean", None, None)).endswith(
+        "most in step latency, mean (only one of them has it)"
+    )
+    assert difference_text(Difference(5.0, None, None, None, None, None)) == (
         "resolution: whole CPU periods; its first 5 s have nothing to compare them by"
     )
+    assert difference_text(None) == "resolution: whole CPU periods; nobody waited for how far they are off"
+
+
+def test_only_the_beginning_is_run_and_no_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three runs in each resolution, of a minute at most, in which nobody turns a rate."""
+    asked: list[tuple[float, object, str]] = []
+
+    def watched(story: Story, *, profile: HostProfile, physics_seed: int, variant: Variant) -> Outcome:
+        asked.append((story.duration_s, story.calibrate, variant))
+        return simulate(replace(story, duration_s=1.0), profile=profile, physics_seed=physics_seed, variant=variant)
+
+    monkeypatch.setattr(resolution, "simulate", watched)
+    resolution_difference(load("agent-ecology-calibration").story, PROFILE)
+
+    assert asked == [(60.0, None, variant) for variant in ("kernel", "periods") for _ in range(RUNS_COUNT)]
 
 
 def test_a_run_says_its_resolution(capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,11 +83,13 @@ def test_a_run_says_its_resolution(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["resolution"] == {"name": "kernel", "difference": None}
 
     assert run(["run", "cpu-quota-bursts", "--resolution", "periods", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)["resolution"]
-    assert told == resolution_difference(BURSTS, PROFILE).to_json()
+    told = json.loads(capsys.readouterr().out)
+    difference = resolution_difference(BURSTS, PROFILE)
+    assert told["resolution"] == {"name": "periods", "difference": asdict(difference)}
+    assert (False, (COARSE,)) == (recall(Path(told["record"])).comparable, recall(Path(told["record"])).reasons)
 
     assert run(["run", "cpu-quota-bursts", "--resolution", "periods"]) == 0
-    assert capsys.readouterr().out.rstrip("\n").endswith(resolution_difference(BURSTS, PROFILE).text())
+    assert capsys.readouterr().out.rstrip("\n").endswith(difference_text(difference))
 
 
 def test_a_capacity_says_its_resolution(capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,7 +99,36 @@ def test_a_capacity_says_its_resolution(capsys: pytest.CaptureFixture[str]) -> N
 
     told = json.loads(capsys.readouterr().out)
     two = load("cpu-quota-bursts", sets=[("agents.worker.count", "2")]).story
-    assert (2, resolution_difference(two, PROFILE).to_json()) == (told["answer"], told["resolution"])
+    assert (2, asdict(resolution_difference(two, PROFILE))) == (told["answer"], told["resolution"]["difference"])
+
+
+@pytest.mark.parametrize(
+    ("path", "low"),
+    # As a user would read them, these are no values of the language, and the swap limit goes with the memory's.
+    [("rate_limits.llm.capacity", "20000"), ("containers.agents.mem_limit", "1g")],
+)
+def test_a_capacity_compares_the_very_story_it_found(path: str, low: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Large numbers, and what moves along with a limit, are those of the search."""
+    few = ("--vary", path, "--low", low, "--high", low, "--jobs", "1", "--json")
+    run(["capacity", "agent-ecology", "--shrunk", "--seed", "3", *few, "--resolution", "periods"])
+
+    assert 60.0 >= json.loads(capsys.readouterr().out)["resolution"]["difference"]["compared_s"]
+
+
+def test_an_interrupted_comparison_loses_no_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who does not wait for the comparison has the run all the same, and is told what is missing."""
+
+    def interrupted(*_: object) -> Difference:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(resolution, "resolution_difference", interrupted)
+    assert run(["run", "cpu-quota-bursts", "--resolution", "periods"]) == 0
+    assert capsys.readouterr().out.rstrip("\n").endswith(difference_text(None))
+
+    assert run(["run", "cpu-quota-bursts", "--resolution", "periods", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["resolution"] == {"name": "periods", "difference": None}
 
 
 @pytest.mark.parametrize(

@@ -184,3 +184,78 @@ def test_a_task_that_was_taken_away_may_come_back(env: simpy.Environment) -> Non
     env.run()
 
     assert [1.5] == log
+
+
+def test_a_budget_is_burnt_by_weight_where_nothing_is_free(env: simpy.Environment) -> None:
+    """Beside two threads that never sleep on two cores, 20 ms of budget are burnt at a whole core."""
+    cpu = periods(env, 2)
+    cpu.add_group("a", GroupLimits(0.2, 1024, None))
+    cpu.add_group("greedy", GroupLimits(None, 1024, None))
+    for _ in range(2):
+        cpu.run(Task("greedy"), 100.0, lambda: None)
+    log: list[float] = []
+    cpu.run(Task("a"), 0.03, lambda: log.append(round(env.now, 9)))
+    env.run(until=1)
+
+    assert [0.11] == log
+    assert 1 == cpu.counters("a").throttled_periods_count
+
+
+@pytest.mark.parametrize("cpus", [0.28, 0.29, 0.7 / 3, 1 / 3])
+def test_a_fraction_of_a_core_is_no_standstill(env: simpy.Environment, cpus: float) -> None:
+    """Whose speed is its quota, to the rounding of whole nanoseconds, is never throttled."""
+    cpu = periods(env, 1)
+    cpu.add_group("a", GroupLimits(cpus, 2, None))
+    cpu.add_group("greedy", GroupLimits(None, 1_000_000, None))
+    cpu.run(Task("greedy"), 100.0, lambda: None)
+    cpu.run(Task("a"), 100.0, lambda: None)
+    env.run(until=10)
+
+    assert (0, 0.0) == (cpu.counters("a").throttled_periods_count, cpu.counters("a").throttled_s)
+
+
+def test_short_work_beside_long_leaves_no_timers(env: simpy.Environment) -> None:
+    """A demand of an hour beside a thousand short ones has one look ahead, not a thousand."""
+    cpu = periods(env, 2)
+    cpu.add_group("a", GroupLimits(None, 1024, None))
+    cpu.run(Task("a"), 3600.0, lambda: None)
+    short = Task("a")
+    for _ in range(1000):
+        cpu.run(short, 0.001, lambda: None)
+        env.run(until=env.now + 0.01)
+
+    assert 3 > len(env._queue)
+
+
+def test_who_is_given_more_by_another_s_end_burns_it(env: simpy.Environment) -> None:
+    """Of two that finish at once the first gives the second more to do: that is told when it is burnt."""
+    cpu = periods(env, 2)
+    cpu.add_group("a", GroupLimits(None, 1024, None))
+    first, second = Task("a"), Task("a")
+    log: list[float] = []
+    cpu.run(first, 1.0, lambda: cpu.run(second, 0.5, lambda: log.append(env.now)))
+    cpu.run(second, 1.0, lambda: log.append(-1.0))
+    env.run(until=10)
+
+    assert [1.5] == log
+
+
+def test_limits_may_change_in_a_standstill(env: simpy.Environment) -> None:
+    """Whoever stands still at 20 ms of 100 has a new budget at 50, which is burnt at once."""
+    cpu = periods(env, 1)
+    cpu.add_group("a", GroupLimits(0.2, 1024, None))
+    log: list[float] = []
+    cpu.run(Task("a"), 0.03, lambda: log.append(round(env.now, 9)))
+    env.run(until=0.05)
+    cpu.set_limits("a", GroupLimits(0.5, 1024, None))
+    env.run(until=1)
+
+    assert [0.06] == log
+
+
+def test_a_cpuset_bounds_the_cores(env: simpy.Environment) -> None:
+    """Two threads that may use one core of four share it."""
+    cpu = periods(env, 4)
+    cpu.add_group("a", GroupLimits(None, 1024, (1,)))
+
+    assert [2.0, 2.0] == burn(env, cpu, [("a", 1.0), ("a", 1.0)])
