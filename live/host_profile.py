@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from live.comparable import OTHER_LOAD_CORES_MAX
 from live.host_bench import (
     AGENTS_COUNT,
+    HIRERS,
     IDLE_S,
     OOM_BYTES_LIMIT,
     OOM_KILLS_COUNT,
@@ -56,7 +57,8 @@ ORIGINS = {
     "stop_s_mean": f"stop asked to container removed, mean of {SINGLE_STARTS_COUNT}, one at a time",
     "supervisor_memory_bytes": f"memory of a container without agents, its own sample, mean of {SINGLE_STARTS_COUNT}",
     "agent_memory_bytes": f"what each of {AGENTS_COUNT} agents that had worked added to it",
-    "thread_memory_bytes": f"what a second thread of each of {AGENTS_COUNT} agents added to it",
+    "thread_memory_bytes": f"what each of two threads more added to it, hired at once by {HIRERS[4]} agents",
+    "hire_memory_bytes": f"what a second thread of each of {HIRERS[2]} agents added to it, less one of those",
     "probe_memory_bytes": f"highest memory of a container probed for {PROBING_S:.0f} s, less what it has at rest",
     "touch_s_per_byte": f"container CPU to hold 64 MiB after a pause, mean of {TOUCHES_COUNT}",
     "release_s_per_byte": f"container CPU to give 64 MiB back after a pause, mean of {TOUCHES_COUNT}",
@@ -173,6 +175,7 @@ def _profile(engine: Held, found: dict[str, Any], noise: str) -> HostProfile:
         restart_s_mean=found["restart_s"],
         start_cpu_s=max(0.0, starts[1]["cpu"] - starts[1]["ready_s"] - found["sample_cpu_s"]),
         thread_memory_bytes=round(found["thread_memory_bytes"]),
+        hire_memory_bytes=round(found["hire_memory_bytes"]),
         probe_memory_bytes=round(found["probe_memory_bytes"]),
         probe_cpu_s=found["probe_cpu_s"],
         write_s_per_byte=found["write_s"],

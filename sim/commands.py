@@ -156,8 +156,9 @@ def say(text: str) -> None:
 
 
 def show(text: str) -> None:
-    """Print a result on stdout."""
+    """Print a result on stdout, where it is seen at once."""
     sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def show_json(data: dict[str, Any]) -> None:
@@ -265,14 +266,16 @@ def resolution_told(
         return None
     if world.variant != "periods":
         return {"name": "kernel", "difference": None}
-    from sim.resolution import difference_text, resolution_difference
-
     difference = None
-    if not is_over:
-        say("comparing its beginning with slices and ticks")
-        with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt):
+        from sim.resolution import resolution_difference
+
+        if not is_over:
+            say("comparing the story's beginning with slices and ticks")
             difference = resolution_difference(story(), world.profile)
     if not as_json:
+        from sim.resolution import difference_text
+
         show(difference_text(difference))
     return {"name": "periods", "difference": None if difference is None else asdict(difference)}
 

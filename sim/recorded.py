@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from scenarios.story import Story
 
-COARSE = "it was simulated in whole CPU periods, and a model is judged by slices and ticks"
+COARSE = "a run was simulated in whole CPU periods, and a model is judged by slices and ticks"
 
 
 @contextmanager
@@ -54,8 +54,6 @@ def _outcome(record: Record, path: Path) -> Outcome:
     else:
         metrics, goals, checks = tuple(_so_far(record)), (), ()
         comparable, reasons = False, ("the run did not come to its end",)
-    if record.scenario.get("physics", {}).get("variant") == "periods":
-        comparable, reasons = False, (*reasons, COARSE)
     return Outcome(
         world=str(told.get("world", "sim")),
         metrics=metrics,
@@ -104,13 +102,20 @@ def compare_recorded(first: Path, second: Path, home: Path) -> Comparison:
         [run.metrics for run in real], [run.metrics for run in other], baseline=baseline, headline=story.headline
     )
     runs = [*real, *other]
+    reasons = [*(reason for run in runs for reason in run.reasons), *(COARSE for run in runs if _is_coarse(run))]
     circumstances = Circumstances(
         scenario=story.name,
-        comparable=all(run.comparable for run in runs),
-        reasons=tuple(dict.fromkeys(reason for run in runs for reason in run.reasons)),
+        comparable=all(run.comparable for run in runs) and COARSE not in reasons,
+        reasons=tuple(dict.fromkeys(reasons)),
         courses=compare_findings(story.calibrate, *([run.recorder.findings for run in side] for side in (real, other))),
     )
     return replace(comparison, circumstances=circumstances)
+
+
+def _is_coarse(run: Outcome) -> bool:
+    """Whether a recorded run was simulated in whole CPU periods."""
+    record = None if run.record is None else read_record(run.record)
+    return record is not None and record.scenario.get("physics", {}).get("variant") == "periods"
 
 
 def _recorder(record: Record) -> Recorder:

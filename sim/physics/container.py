@@ -224,7 +224,7 @@ class SimulatedContainer:
 
     def hire(self, process: AgentProcess, threads_count: int) -> bool:
         """Charge what further threads of a process occupy, wherever its own memory is; whether it lives on."""
-        size_bytes = threads_count * self.profile.thread_memory_bytes
+        size_bytes = self.profile.hire_memory_bytes + threads_count * self.profile.thread_memory_bytes
         self._bury(self.memory.charge(process.agent, size_bytes))
         process.threads_bytes += size_bytes
         return process.alive

@@ -53,11 +53,11 @@ class Budget:
         return self._quota_ns / self._period_ns
 
     def succeed(self, old: Budget) -> None:
-        """Go on counting where another one, under the limits before these, ends."""
+        """Go on counting where another one, under the limits before these, ends; a standstill of its ends there."""
         self._idle_count = old._idle_count
         self.periods_count = old.periods_count
         self.throttled_periods_count = old.throttled_periods_count
-        self.throttled_ns = old.throttled_ns
+        self.throttled_ns = old.throttled_ns + (old._stood_queues_ns if old._stood_ns >= STOOD_NS_MIN else 0.0)
 
     def spend(self, now_ns: int, until_ns: int, speed_cores: float, queues_count: int) -> float:
         """Let time pass at a speed (0: nobody runs); the nanoseconds of CPU that were burnt in it are returned.

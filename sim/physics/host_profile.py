@@ -23,6 +23,7 @@ ESTIMATES = {
     "engine_start_s_mean": "not measured: the upper end of 0.15 to 0.7 s seen on the reference machine",
     "start_cpu_s": "not measured: what a start cost its container on the reference machine",
     "thread_memory_bytes": "not measured: what a worker's thread occupied on the reference machine",
+    "hire_memory_bytes": "not measured: counted with the threads",
     "probe_memory_bytes": "not measured: what a probe's interpreter occupied on the reference machine",
 }
 
@@ -62,8 +63,9 @@ class HostProfile:
     container is started anew, alone; None takes that of a first start. `probe_cpu_s` is what one health probe costs
     the container, `engine_start_s_mean` what an engine takes from its own start until it answers. `start_cpu_s` is what
     the engine's own work to start a container costs that container, beside what its first process burns itself.
-    `thread_memory_bytes` is what each further thread of an agent occupies (the worker has a process for each),
-    `probe_memory_bytes` what a health probe occupies while it runs.
+    `thread_memory_bytes` is what each further thread of an agent occupies (the worker has a process for each), and
+    `hire_memory_bytes` what the agent itself does besides whenever it gets some: pages that it no longer shares.
+    `probe_memory_bytes` is what a health probe occupies while it runs.
     """
 
     name: str
@@ -104,6 +106,7 @@ class HostProfile:
     start_cpu_s: float = 0.022
     thread_memory_bytes: int = 786_432
     probe_memory_bytes: int = 3_000_000
+    hire_memory_bytes: int = 0
 
     def __post_init__(self) -> None:
         """Name the origin of the constants that nobody measured."""

@@ -69,7 +69,7 @@ class _Group:
     def cores_max(self, cores_count: int) -> float:
         """The most cores that its threads could use now."""
         allowed = self.limits.cpuset_cpus
-        return float(min(len(self._tasks), cores_count if allowed is None else len(allowed)))
+        return float(min(len(self._tasks), len(allowed) if allowed else cores_count))
 
     def add(self, task: Task, work_ns: int) -> None:
         """Have one more to run."""

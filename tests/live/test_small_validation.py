@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PROFILE = load_profile(None)
 DURATION_S = 10.0
-# Other load is no fault of the model: a run that had some is made again.
+# Other load is no fault of the model: a run that had some is made again, and the last of these is taken as it is.
 RUNS_COUNT_MAX = 3
 # A real run is at least three times as near to the model as to the broken one.
 NEAR_RATIO = 1 / 3

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scenarios import load
+from scenarios.story import TokenBucket
 from sim import resolution
 from sim.physics.host_profile import load_profile
-from sim.recorded import COARSE, recall
+from sim.recorded import COARSE, compare_recorded
 from sim.resolution import COMPARED_S, RUNS_COUNT, Difference, difference_text, resolution_difference
 from sim.run import simulate
 from tonnage import run
@@ -77,7 +78,7 @@ def test_only_the_beginning_is_run_and_no_calibration(monkeypatch: pytest.Monkey
     assert asked == [(60.0, None, variant) for variant in ("kernel", "periods") for _ in range(RUNS_COUNT)]
 
 
-def test_a_run_says_its_resolution(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_says_its_resolution(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The kernel's needs no words; the coarse one is told with its difference, for people and for programs."""
     assert run(["run", "cpu-quota-bursts", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["resolution"] == {"name": "kernel", "difference": None}
@@ -86,7 +87,9 @@ def test_a_run_says_its_resolution(capsys: pytest.CaptureFixture[str]) -> None:
     told = json.loads(capsys.readouterr().out)
     difference = resolution_difference(BURSTS, PROFILE)
     assert told["resolution"] == {"name": "periods", "difference": asdict(difference)}
-    assert (False, (COARSE,)) == (recall(Path(told["record"])).comparable, recall(Path(told["record"])).reasons)
+    record = Path(told["record"])
+    circumstances = compare_recorded(record, record, tmp_path).circumstances
+    assert (False, (COARSE,)) == (circumstances.comparable, circumstances.reasons)
 
     assert run(["run", "cpu-quota-bursts", "--resolution", "periods"]) == 0
     assert capsys.readouterr().out.rstrip("\n").endswith(difference_text(difference))
@@ -103,16 +106,32 @@ def test_a_capacity_says_its_resolution(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize(
-    ("path", "low"),
-    # As a user would read them, these are no values of the language, and the swap limit goes with the memory's.
-    [("rate_limits.llm.capacity", "20000"), ("containers.agents.mem_limit", "1g")],
+    ("name", "path", "value"),
+    # As a user would read the first it is no value of the language; a swap limit goes with the second.
+    [("agent-ecology", "rate_limits.llm.capacity", "20000"), ("memory-oom", "containers.agents.mem_limit", "2g")],
 )
-def test_a_capacity_compares_the_very_story_it_found(path: str, low: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_capacity_compares_the_very_story_it_found(
+    name: str, path: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Large numbers, and what moves along with a limit, are those of the search."""
-    few = ("--vary", path, "--low", low, "--high", low, "--jobs", "1", "--json")
-    run(["capacity", "agent-ecology", "--shrunk", "--seed", "3", *few, "--resolution", "periods"])
+    compared: list[Story] = []
 
-    assert 60.0 >= json.loads(capsys.readouterr().out)["resolution"]["difference"]["compared_s"]
+    def kept(story: Story, _profile: HostProfile) -> Difference:
+        compared.append(story)
+        return Difference(1.0, None, None, None, None, None)
+
+    monkeypatch.setattr(resolution, "resolution_difference", kept)
+    few = ("--low", value, "--high", value, "--runs", "1", "--runs-max", "1", "--jobs", "1", "--set", "duration=60s")
+    assert run(["capacity", name, "--vary", path, *few, "--seed", "3", "--resolution", "periods"]) == 0
+
+    (story,) = compared
+    assert 3 == story.seed
+    limit = story.rate_limits[0] if story.rate_limits else None
+    if isinstance(limit, TokenBucket):
+        assert 20_000 == limit.capacity_tokens
+    else:
+        container = story.containers[0]
+        assert 2 << 30 == container.memory_bytes_limit == container.memory_swap_bytes_limit
 
 
 def test_an_interrupted_comparison_loses_no_answer(

@@ -45,6 +45,7 @@ ROUND = dataclasses.replace(
     engine_start_s_mean=1.0,
     start_cpu_s=0.0,
     thread_memory_bytes=0,
+    hire_memory_bytes=0,
     probe_memory_bytes=0,
 )
 NOTHING_S = 1e-6

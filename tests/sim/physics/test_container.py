@@ -325,13 +325,14 @@ def test_rude_notices_are_the_storys(env: simpy.Environment) -> None:
 
 @pytest.mark.parametrize("process", ["own", "main"])
 def test_threads_occupy_memory_of_their_own(env: simpy.Environment, process: str) -> None:
-    """An agent that computes on three threads has two more than at first, and keeps them: 10 + 1 + 2 x 4 MiB."""
-    machine = machine_of(env, profile=dataclasses.replace(ROUND, thread_memory_bytes=4 * MIB))
+    """Who computes on three threads hires two, once, and keeps them: 10 + 1 + 3 + 2 x 4 MiB."""
+    profile = dataclasses.replace(ROUND, thread_memory_bytes=4 * MIB, hire_memory_bytes=3 * MIB)
+    machine = machine_of(env, profile=profile)
     env.run(until=machine.start(container()))
     for _ in range(2):
         env.run(until=machine.submit("a", program(Compute(0.3, 3), process=process)))
 
-    assert 19 * MIB == sampled(env, machine).memory_bytes
+    assert 22 * MIB == sampled(env, machine).memory_bytes
 
 
 def test_threads_beyond_the_limit_kill_the_agent(env: simpy.Environment) -> None:

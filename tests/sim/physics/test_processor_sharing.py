@@ -201,17 +201,21 @@ def test_a_budget_is_burnt_by_weight_where_nothing_is_free(env: simpy.Environmen
     assert 1 == cpu.counters("a").throttled_periods_count
 
 
-@pytest.mark.parametrize("cpus", [0.28, 0.29, 0.7 / 3, 1 / 3])
-def test_a_fraction_of_a_core_is_no_standstill(env: simpy.Environment, cpus: float) -> None:
-    """Whose speed is its quota, to the rounding of whole nanoseconds, is never throttled."""
+@pytest.mark.parametrize(
+    ("cpus", "shares", "others"), [(0.28, 28, 72), (0.29, 29, 71), (0.7 / 3, 7, 23), (1 / 3, 1, 2)]
+)
+def test_a_fraction_of_a_core_is_no_standstill(env: simpy.Environment, cpus: float, shares: int, others: int) -> None:
+    """Whose share of the core is its quota, to the rounding of whole nanoseconds, is never throttled."""
     cpu = periods(env, 1)
-    cpu.add_group("a", GroupLimits(cpus, 2, None))
-    cpu.add_group("greedy", GroupLimits(None, 1_000_000, None))
+    cpu.add_group("a", GroupLimits(cpus, 100 * shares, None))
+    cpu.add_group("greedy", GroupLimits(None, 100 * others, None))
     cpu.run(Task("greedy"), 100.0, lambda: None)
     cpu.run(Task("a"), 100.0, lambda: None)
     env.run(until=10)
 
-    assert (0, 0.0) == (cpu.counters("a").throttled_periods_count, cpu.counters("a").throttled_s)
+    counters = cpu.counters("a")
+    assert counters.cpu_s == pytest.approx(10 * cpus)
+    assert (0, 0.0) == (counters.throttled_periods_count, counters.throttled_s)
 
 
 def test_short_work_beside_long_leaves_no_timers(env: simpy.Environment) -> None:
@@ -251,6 +255,7 @@ def test_limits_may_change_in_a_standstill(env: simpy.Environment) -> None:
     env.run(until=1)
 
     assert [0.06] == log
+    assert cpu.counters("a").throttled_s == pytest.approx(0.03)
 
 
 def test_a_cpuset_bounds_the_cores(env: simpy.Environment) -> None:
