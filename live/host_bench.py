@@ -6,7 +6,6 @@ which the kernel keeps exactly, between two samples; times from the worker's clo
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field
 from statistics import mean, median
 from typing import TYPE_CHECKING, Any
@@ -61,7 +60,7 @@ SETTLE_S = 0.3
 # The kernel charges memory to a container in batches of 256 KiB a core; among so many agents that is 2 % of each.
 AGENTS_COUNT = 24
 # How many of them go on with 2 threads, and how many others with 4: a container has 64 processes at most.
-HIRERS = {2: 8, 4: 5}
+PAIRS_COUNT, FOURS_COUNT = 8, 5
 STEPS_COUNT = 300
 STEP_CPU_S = 0.001
 STEP_THINK_S = 0.002
@@ -151,11 +150,15 @@ class HostBench:
 
     # Life of containers.
 
-    def starts(self, count: int, rounds: int, rest_s: float = PAUSE_S) -> Generator[simpy.Event, Any, dict[str, float]]:
-        """Start `count` containers at once, several times over; means of each one's times, memory and CPU."""
+    def starts(self, count: int, rounds: int) -> Generator[simpy.Event, Any, dict[str, float]]:
+        """Start `count` containers at once, several times over; means of each one's times, memory and CPU.
+
+        The engine has rested and has just been woken by a question, as by a run that opens its machine.
+        """
         seen: dict[str, list[float]] = {name: [] for name in SEEN_OF_STARTS}
         for _ in range(rounds):
-            yield self._env.timeout(rest_s)
+            yield self._env.timeout(PAUSE_S)
+            yield self._env.call(self._client.info)
             asked_s = self._env.clock()
             names = [f"start-{number}" for number in range(count)]
             answers = yield self._env.all_of([self._machine.start(_container(name)) for name in names])
@@ -267,21 +270,23 @@ class HostBench:
         for number in range(AGENTS_COUNT):
             yield from self._run(name, f"resident/{number}", steps)
         crowded = yield from self._counters(name)
-        hired = [crowded.memory_bytes]
-        hirers = iter(range(AGENTS_COUNT))
-        for threads_count, agents_count in HIRERS.items():
-            threaded = (Step(0, None, STEP_THINK_S, (Compute(STEP_CPU_S, threads_count),)),)
-            for number in itertools.islice(hirers, agents_count):
-                yield from self._run(name, f"resident/{number}", threaded)
-            hired.append((yield from self._counters(name)).memory_bytes)
-        one, three = (
-            (after - before) / count for before, after, count in zip(hired, hired[1:], HIRERS.values(), strict=False)
-        )
+        one_bytes = yield from self._hired_bytes(name, range(PAIRS_COUNT), 2)
+        three_bytes = yield from self._hired_bytes(name, range(PAIRS_COUNT, PAIRS_COUNT + FOURS_COUNT), 4)
+        thread_bytes = (three_bytes - one_bytes) / 2
         return {
             "agent_memory_bytes": (crowded.memory_bytes - alone.memory_bytes) / AGENTS_COUNT,
-            "thread_memory_bytes": (three - one) / 2,
-            "hire_memory_bytes": max(0.0, one - (three - one) / 2),
+            "thread_memory_bytes": thread_bytes,
+            "hire_memory_bytes": max(0.0, one_bytes - thread_bytes),
         }
+
+    def _hired_bytes(self, name: str, agents: range, threads_count: int) -> Generator[simpy.Event, Any, float]:
+        """What each of some resident agents occupies more for going on with so many threads."""
+        before = yield from self._counters(name)
+        step = Step(0, None, STEP_THINK_S, (Compute(STEP_CPU_S, threads_count),))
+        for number in agents:
+            yield from self._run(name, f"resident/{number}", (step,))
+        after = yield from self._counters(name)
+        return (after.memory_bytes - before.memory_bytes) / len(agents)
 
     def idling(self, name: str) -> Generator[simpy.Event, Any, dict[str, float]]:
         """CPU per sample that the container takes of its own accord."""
@@ -338,12 +343,11 @@ class HostBench:
 
     def pace(self, sample_cpu_s: float) -> Generator[simpy.Event, Any, Pace]:
         """What changes within minutes: a lone start on an engine that rested, and the CPU that memory takes."""
-        # At once, because whoever opens a machine has just woken the engine, as a run does before its first start.
-        lone = yield from self.starts(1, 1, rest_s=0.0)
+        lone = yield from self.starts(1, 1)
         yield from self.up("paced")
         memory = yield from self.touches("paced", sample_cpu_s, PACE_TOUCHES_COUNT)
         yield from self.down("paced")
-        # What comes next finds the engine as this lone start did.
+        # What comes next finds the engine as rested as this lone start did.
         yield self._env.timeout(PAUSE_S)
         return Pace(lone["create_s"] + lone["start_s"], memory["touch_s"], memory["release_s"])
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from live.comparable import OTHER_LOAD_CORES_MAX
 from live.host_bench import (
     AGENTS_COUNT,
-    HIRERS,
+    FOURS_COUNT,
     IDLE_S,
     OOM_BYTES_LIMIT,
     OOM_KILLS_COUNT,
+    PAIRS_COUNT,
     PROBING_S,
     RESTARTS_COUNT,
     SLEEPS_COUNT,
@@ -57,8 +58,8 @@ ORIGINS = {
     "stop_s_mean": f"stop asked to container removed, mean of {SINGLE_STARTS_COUNT}, one at a time",
     "supervisor_memory_bytes": f"memory of a container without agents, its own sample, mean of {SINGLE_STARTS_COUNT}",
     "agent_memory_bytes": f"what each of {AGENTS_COUNT} agents that had worked added to it",
-    "thread_memory_bytes": f"what each of two threads more added to it, hired at once by {HIRERS[4]} agents",
-    "hire_memory_bytes": f"what a second thread of each of {HIRERS[2]} agents added to it, less one of those",
+    "thread_memory_bytes": f"what each of two threads more added to it, hired at once by {FOURS_COUNT} agents",
+    "hire_memory_bytes": f"what a second thread of each of {PAIRS_COUNT} agents added to it, less one of those",
     "probe_memory_bytes": f"highest memory of a container probed for {PROBING_S:.0f} s, less what it has at rest",
     "touch_s_per_byte": f"container CPU to hold 64 MiB after a pause, mean of {TOUCHES_COUNT}",
     "release_s_per_byte": f"container CPU to give 64 MiB back after a pause, mean of {TOUCHES_COUNT}",

@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import secrets
 import sys
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,7 +17,7 @@ from live.docker_machine import DockerMachine
 from live.engine import answering, connect
 from live.engine_gaps import refuse_gaps
 from live.errors import EngineMissing, EngineRefused, StartsRefused, UnfitStory
-from live.host_bench import PAUSE_S, Collected, HostBench, bench_story
+from live.host_bench import Collected, HostBench, bench_story
 from live.host_probe import obstacle, unprobed
 from live.image import ImageError, worker_image
 from live.interruption import interruptible
@@ -127,8 +126,6 @@ def pace_now(engine: Held, say: Say) -> Pace | None:
     collected = Collected()
     story = bench_story(int(engine.info["NCPU"]), int(engine.info["MemTotal"]))
     sample_cpu_s = load_profile(places.host_profile()).sample_cpu_s
-    # The engine rests before the machine is opened, and not after: so a run finds it, which opens one at once.
-    time.sleep(PAUSE_S)
     try:
         with staged(engine, story, collected, lambda _text: None) as stage:
             bench = HostBench(engine.client, stage.env, stage.machine, collected)

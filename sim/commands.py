@@ -266,16 +266,14 @@ def resolution_told(
         return None
     if world.variant != "periods":
         return {"name": "kernel", "difference": None}
-    difference = None
-    with contextlib.suppress(KeyboardInterrupt):
-        from sim.resolution import resolution_difference
+    from sim.resolution import difference_text, resolution_difference
 
-        if not is_over:
-            say("comparing the story's beginning with slices and ticks")
+    difference = None
+    if not is_over:
+        say("comparing the story's beginning with slices and ticks")
+        with contextlib.suppress(KeyboardInterrupt):
             difference = resolution_difference(story(), world.profile)
     if not as_json:
-        from sim.resolution import difference_text
-
         show(difference_text(difference))
     return {"name": "periods", "difference": None if difference is None else asdict(difference)}
 

@@ -64,6 +64,7 @@ def _outcome(record: Record, path: Path) -> Outcome:
         harness=harness_of(told),
         comparable=comparable,
         reasons=reasons,
+        is_coarse=record.scenario.get("physics", {}).get("variant") == "periods",
     )
 
 
@@ -102,7 +103,7 @@ def compare_recorded(first: Path, second: Path, home: Path) -> Comparison:
         [run.metrics for run in real], [run.metrics for run in other], baseline=baseline, headline=story.headline
     )
     runs = [*real, *other]
-    reasons = [*(reason for run in runs for reason in run.reasons), *(COARSE for run in runs if _is_coarse(run))]
+    reasons = [*(reason for run in runs for reason in run.reasons), *(COARSE for run in runs if run.is_coarse)]
     circumstances = Circumstances(
         scenario=story.name,
         comparable=all(run.comparable for run in runs) and COARSE not in reasons,
@@ -110,12 +111,6 @@ def compare_recorded(first: Path, second: Path, home: Path) -> Comparison:
         courses=compare_findings(story.calibrate, *([run.recorder.findings for run in side] for side in (real, other))),
     )
     return replace(comparison, circumstances=circumstances)
-
-
-def _is_coarse(run: Outcome) -> bool:
-    """Whether a recorded run was simulated in whole CPU periods."""
-    record = None if run.record is None else read_record(run.record)
-    return record is not None and record.scenario.get("physics", {}).get("variant") == "periods"
 
 
 def _recorder(record: Record) -> Recorder:

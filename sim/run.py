@@ -56,6 +56,7 @@ class Outcome:
     """What a run came to. `record` is its directory, or None where none was kept.
 
     `harness` is how well a real run could be driven, and `comparable` with `reasons` whether it may be judged by.
+    `is_coarse` says that it was simulated in whole CPU periods, by which no model is judged.
     """
 
     world: str
@@ -67,6 +68,7 @@ class Outcome:
     harness: Harness | None = None
     comparable: bool = True
     reasons: tuple[str, ...] = ()
+    is_coarse: bool = False
 
 
 class Performance:
@@ -310,4 +312,6 @@ def simulate(  # The one composition of the simulated world.
         metrics, goals, checks = conclude(story, recorder, up)
     finally:
         recorder.abandon()
-    return Outcome("sim", tuple(metrics), tuple(goals), tuple(checks), recorder, directory)
+    return Outcome(
+        "sim", tuple(metrics), tuple(goals), tuple(checks), recorder, directory, is_coarse=variant == "periods"
+    )

@@ -94,11 +94,9 @@ class _Group:
     def wait_ns(self) -> float:
         """How long it takes, at a speed above 0, until the first task is done."""
         work_ns = max(0.0, self._first_ns() - self.attained_ns) * len(self._tasks)
-        return (
-            work_ns / self.speed_cores
-            if self.budget is None
-            else self.budget.wait_ns(self._since_ns, work_ns, self.speed_cores)
-        )
+        if self.budget is None:
+            return work_ns / self.speed_cores
+        return self.budget.wait_ns(self._since_ns, work_ns, self.speed_cores)
 
     def take_done(self) -> list[Task]:
         """The tasks that are done, which are runnable no more."""

@@ -70,24 +70,30 @@ def test_who_cannot_live_is_refused(bench: Bench, policy: told.RestartPolicy) ->
     assert [] == [died for died in bench.told(Died) if died.happened_s > anew.ready_s]
 
 
+def labelled_ids(client: docker.DockerClient) -> list[str]:
+    """The containers of all runs, whether they run or not; other runs' may be among them."""
+    return [found["Id"] for found in client.api.containers(all=True, filters={"label": RUN_LABEL})]
+
+
 @pytest.mark.docker
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("policy", [NO, ALWAYS], ids=lambda policy: policy.condition)
 def test_who_ends_before_it_is_ready_is_refused(docker_engine: docker.DockerClient, policy: told.RestartPolicy) -> None:
     """A start whose first process ends before it answers is refused, and no policy of the engine's brings it back."""
+    there = set(labelled_ids(docker_engine))
     with real(bench_story()) as bench:
 
         def script() -> Generator[simpy.Event, Any, list[object]]:
             coming = bench.machine.start(container(start_delay_s=8.0, restart=policy))
             yield bench.env.timeout(1.5)
-            (found,) = docker_engine.api.containers(filters={"label": RUN_LABEL})
-            docker_engine.api.exec_start(docker_engine.api.exec_create(found["Id"], END_ITSELF)["Id"])
+            (found,) = set(labelled_ids(docker_engine)) - there
+            docker_engine.api.exec_start(docker_engine.api.exec_create(found, END_ITSELF)["Id"])
             refused = yield coming
             assert bench.env.now < 8.0
             return [refused, (yield bench.machine.start(container()))]
 
         refused, anew = bench.play(script)
-        left = docker_engine.api.containers(all=True, filters={"label": RUN_LABEL})
+        left = set(labelled_ids(docker_engine)) - there
     assert isinstance(refused, Refused)
     assert isinstance(anew, Started)
     assert 1 == len(left)

@@ -48,7 +48,9 @@ class Machine:
 
     def start(self, container: Container) -> simpy.Event:
         """Start it at once."""
-        self.containers_up.append(SimpleNamespace(name=container.name, container_id=f"id of {container.name}"))
+        now_s = self._env.now
+        up = SimpleNamespace(name=container.name, container_id=f"id of {container.name}", create_s=0.0, started_s=now_s)
+        self.containers_up.append(up)
         return self._env.event().succeed(Started(container.name, 0.1, self._env.now))
 
     def sample(self, name: str) -> simpy.Event:
@@ -75,7 +77,8 @@ class Rig:
         self.env = Clock()
         self.machine = Machine(self.env)
         self.state: dict[str, Any] | ValueError = {}
-        client: Any = SimpleNamespace(api=SimpleNamespace(inspect_container=self._inspect))
+        self.asked_s: list[float] = []
+        client: Any = SimpleNamespace(api=SimpleNamespace(inspect_container=self._inspect), info=self._info)
         env, machine = self.env, self.machine
         collected = Collected()
         self.bench = HostBench(client, env, machine, collected)  # type: ignore[arg-type]  # They stand in for them.
@@ -83,6 +86,10 @@ class Rig:
     def play(self, experiment: Any) -> Any:  # noqa: ANN401  # A bench's own generator, and what it returns.
         """What an experiment measures."""
         return self.env.run(until=self.env.process(experiment))
+
+    def _info(self) -> dict[str, Any]:
+        self.asked_s.append(self.env.now)
+        return {}
 
     def _inspect(self, container_id: str) -> dict[str, Any]:
         if isinstance(self.state, ValueError):
@@ -93,6 +100,30 @@ class Rig:
 @pytest.fixture(name="rig")
 def _rig() -> Rig:
     return Rig()
+
+
+def test_an_engine_is_asked_before_it_starts_anything(rig: Rig) -> None:
+    """It has rested, and is awake, as a run finds it."""
+    rig.play(rig.bench.starts(2, 3))
+
+    rounds_s = [number * host_bench.PAUSE_S for number in (1, 2, 3)]
+    assert rounds_s == rig.asked_s
+
+
+def test_the_memory_of_agents_and_their_threads(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """24 agents of 10 bytes; 8 of them take 7 more for one thread, 5 take 15 for three: 4 each, and 3 for any."""
+
+    def ran(*_: object) -> Generator[simpy.Event, Any, None]:
+        yield rig.env.timeout(0.0)
+
+    monkeypatch.setattr(rig.bench, "_run", ran)
+    rig.machine.memory = [(size, size) for size in (100, 340, 340, 396, 396, 471)]
+
+    assert rig.play(rig.bench.memory("quiet")) == {
+        "agent_memory_bytes": 10.0,
+        "thread_memory_bytes": 4.0,
+        "hire_memory_bytes": 3.0,
+    }
 
 
 def probed_at(*seconds: int) -> dict[str, Any]:

@@ -45,7 +45,15 @@ def _probes(env: LiveEnvironment) -> Iterator[HostProbes]:
 
 def children() -> list[psutil.Process]:
     """The probes that run now as children of this process."""
-    return [one for one in psutil.Process().children() if "live.host_probe_program" in " ".join(one.cmdline())]
+    return [one for one in psutil.Process().children() if "live.host_probe_program" in " ".join(command_line(one))]
+
+
+def command_line(child: psutil.Process) -> list[str]:
+    """What a child was started with; a new program's is empty for a moment after its start has succeeded."""
+    deadline_s = time.monotonic() + UP_S_MAX
+    while not (words := child.cmdline()) and time.monotonic() < deadline_s:
+        time.sleep(0.001)
+    return words
 
 
 def test_a_probe_tells_when_it_was_due_and_when_it_had_its_cpu(env: LiveEnvironment, probes: HostProbes) -> None:

@@ -16,6 +16,7 @@ from sim.physics.host_profile import load_profile
 from sim.recorded import COARSE, compare_recorded
 from sim.resolution import COMPARED_S, RUNS_COUNT, Difference, difference_text, resolution_difference
 from sim.run import simulate
+from sim.worlds import SimulatedWorld
 from tonnage import run
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sim.physics.host_profile import HostProfile
     from sim.physics.variant import Variant
     from sim.run import Outcome
+    from sim.worlds import Say
 
 PROFILE = load_profile(None)
 BURSTS = load("cpu-quota-bursts").story
@@ -166,3 +168,26 @@ def test_a_resolution_that_is_none_is_refused(
     """One line, and nothing is run."""
     assert run(["run", "cpu-quota-bursts", *options]) == 2
     assert capsys.readouterr().err.strip().endswith(problem)
+
+
+def test_an_interrupted_search_has_its_resolution_and_no_comparison(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who interrupts the search is told what it found so far, and in which resolution."""
+    played: list[int] = []
+    run_whole = SimulatedWorld.run
+
+    def interrupted(
+        self: SimulatedWorld, story: Story, *, directory: Path | None, physics_seed: int, say: Say
+    ) -> Outcome:
+        played.append(physics_seed)
+        if len(played) > 1:
+            raise KeyboardInterrupt
+        return run_whole(self, story, directory=directory, physics_seed=physics_seed, say=say)
+
+    monkeypatch.setattr(SimulatedWorld, "run", interrupted)
+    few = ("--vary", "agents.worker.count", "--runs", "1", "--jobs", "1", "--json")
+    assert run(["capacity", "cpu-quota-bursts", *few, "--resolution", "periods"]) == 130
+
+    told = json.loads(capsys.readouterr().out)
+    assert (True, {"name": "periods", "difference": None}) == (told["interrupted"], told["resolution"])

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 from scenarios import Story
 from scenarios import story as told
 from sim.machine import Notice, Program, Refused, Sample, Step, StepDone, Work
+from sim.physics.cpu import Task
 from sim.physics.host_profile import load_profile
 from sim.physics.processor_sharing import ProcessorSharing
 from sim.physics.simulated_machine import SimulatedMachine
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import simpy
 
+    from sim.physics.cpu import Cpu
     from sim.physics.host_profile import HostProfile
 
 MIB = 1 << 20
@@ -129,3 +133,19 @@ def reasons(events: list[simpy.Event]) -> list[str]:
 def fluid_cpu(env: simpy.Environment, cores_count: int) -> ProcessorSharing:
     """Cores that containers share by weight, a quota being a rate."""
     return ProcessorSharing(env, cores_count, period_s=0.1, phase=lambda _name: 0.0, is_quota_rate=True)
+
+
+def burn(env: simpy.Environment, cpu: Cpu, demands: list[tuple[str, float]]) -> list[float]:
+    """Wake one task per demand at time zero; when each finished is returned, to the nanosecond, in their order."""
+    times = [0.0] * len(demands)
+
+    def note(position: int) -> Callable[[], None]:
+        def finished() -> None:
+            times[position] = round(env.now, 9)
+
+        return finished
+
+    for position, (group, cpu_s) in enumerate(demands):
+        cpu.run(Task(group), cpu_s, note(position))
+    env.run(until=100)
+    return times

@@ -10,10 +10,9 @@ import pytest
 from sim.physics.cpu import GroupLimits, Task
 from sim.physics.host_profile import HostProfile, load_profile
 from sim.physics.kernel_cpu import KernelCpu
+from tests.sim.physics.bench import burn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import simpy
 
 
@@ -31,22 +30,6 @@ def no_phase(_name: str) -> float:
 def machine(env: simpy.Environment, cores_count: int, profile: HostProfile = FINE) -> KernelCpu:
     """Cores whose ticks and periods begin at time zero."""
     return KernelCpu(env, profile, cores_count, no_phase, lambda _number: 0.5)
-
-
-def burn(env: simpy.Environment, cpu: KernelCpu, demands: list[tuple[str, float]]) -> list[float]:
-    """Wake one task per demand at time zero; when each finished is returned, in the order of the demands."""
-    times = [0.0] * len(demands)
-
-    def note(position: int) -> Callable[[], None]:
-        def finished() -> None:
-            times[position] = env.now
-
-        return finished
-
-    for position, (group, cpu_s) in enumerate(demands):
-        cpu.run(Task(group), cpu_s, note(position))
-    env.run(until=60)
-    return times
 
 
 @pytest.mark.parametrize(("need_s", "finish_s"), [(0.010, 0.010), (0.050, 0.210), (0.100, 0.420)])

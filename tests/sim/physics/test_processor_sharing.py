@@ -8,33 +8,15 @@ import pytest
 
 from sim.physics.cpu import GroupLimits, Task
 from sim.physics.processor_sharing import ProcessorSharing
-from tests.sim.physics.bench import fluid_cpu
+from tests.sim.physics.bench import burn, fluid_cpu
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import simpy
 
 
 def periods(env: simpy.Environment, cores_count: int) -> ProcessorSharing:
     """Cores on which each period of 100 ms has its budget; all periods begin at whole tenths of a second."""
     return ProcessorSharing(env, cores_count, period_s=0.1, phase=lambda _name: 0.0)
-
-
-def burn(env: simpy.Environment, cpu: ProcessorSharing, demands: list[tuple[str, float]]) -> list[float]:
-    """Wake one task per demand at time zero; when each finished is returned."""
-    times = [0.0] * len(demands)
-
-    def note(position: int) -> Callable[[], None]:
-        def finished() -> None:
-            times[position] = env.now
-
-        return finished
-
-    for position, (group, cpu_s) in enumerate(demands):
-        cpu.run(Task(group), cpu_s, note(position))
-    env.run(until=100)
-    return [round(time, 9) for time in times]
 
 
 def test_quota_is_a_rate(env: simpy.Environment) -> None:
