@@ -70,7 +70,7 @@ def _compared(story: Story, directory: Path) -> Comparison:
 def _with_engine(story: Story, directory: Path) -> Comparison:
     """Run the story for real here, after measuring the host where that was not done yet."""
     if not host_profile().exists():
-        say("this host has no profile yet: measuring its physics constants, about four minutes")
+        say("this host has no profile yet: measuring its physics constants, about five minutes")
         measure_and_keep(say)
     plan = Plan(story, REPEATS, REPLICATIONS, directory, home(), load_profile(host_profile()))
     return validate(plan, DockerWorld(Terms(paced=True)), say)

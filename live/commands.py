@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command("measure-host")
     def measure_host(as_json: JsonOption = False) -> None:
-        """Measure this machine's physics constants with real containers; takes about four minutes."""
+        """Measure this machine's physics constants with real containers; takes about five minutes."""
         _measure_host(as_json=as_json)
 
     @app.command()

@@ -243,7 +243,7 @@ def _image(client: docker.DockerClient) -> Finding:
 
 def _profile(info: dict[str, Any] | None) -> Finding:
     path = places.host_profile()
-    measure = "`tonnage measure-host` takes about four minutes"
+    measure = "`tonnage measure-host` takes about five minutes"
     if not path.exists():
         return Finding("profile", "note", "this host was not measured; the reference profile is used", measure)
     try:

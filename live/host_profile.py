@@ -1,4 +1,4 @@
-"""Measures the physics constants of this machine: what `tonnage measure-host` does, in about four minutes."""
+"""Measures the physics constants of this machine: what `tonnage measure-host` does, in about five minutes."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ SINGLE_STARTS_COUNT = 2 * STARTS[1]
 
 # How each measured constant was found, as a person would want to read it beside the figure.
 ORIGINS = {
-    "create_s_mean": f"mean of {SINGLE_STARTS_COUNT} creates, one at a time",
-    "start_s_by_concurrency": "mean engine time of one start by how many were started at once, creates apart",
-    "attach_s_mean": f"asked to start returned, less create and start, mean of {SINGLE_STARTS_COUNT}",
-    "start_cpu_s": f"container CPU at its first sample, less boot and sample, mean of {SINGLE_STARTS_COUNT}",
-    "ready_s_mean": f"start returned to supervisor's first word, mean of {SINGLE_STARTS_COUNT}, no CPU limit",
-    "stop_s_mean": f"stop asked to container removed, mean of {SINGLE_STARTS_COUNT}, one at a time",
-    "supervisor_memory_bytes": f"memory of a container without agents, its own sample, mean of {SINGLE_STARTS_COUNT}",
+    "create_s_mean": f"median of {SINGLE_STARTS_COUNT} creates, one at a time",
+    "start_s_by_concurrency": "engine time of one start, median round, by how many were started at once, creates apart",
+    "attach_s_mean": f"asked to start returned, less create and start, median of {SINGLE_STARTS_COUNT}",
+    "start_cpu_s": f"container CPU at its first sample, less boot and sample, median of {SINGLE_STARTS_COUNT}",
+    "ready_s_mean": f"start returned to supervisor's first word, median of {SINGLE_STARTS_COUNT}, no CPU limit",
+    "stop_s_mean": f"stop asked to container removed, median of {SINGLE_STARTS_COUNT}, one at a time",
+    "supervisor_memory_bytes": f"memory of a container without agents, its own sample, median of {SINGLE_STARTS_COUNT}",
     "agent_memory_bytes": f"what each of {AGENTS_COUNT} agents that had worked added to it",
     "thread_memory_bytes": f"what each of two threads more added to it, hired at once by {FOURS_COUNT} agents",
     "hire_memory_bytes": f"what a second thread of each of {PAIRS_COUNT} agents added to it, less one of those",
@@ -71,7 +71,7 @@ ORIGINS = {
     "oom_kill_cpu_s": f"container CPU of a kill beyond touching and giving back, median of {OOM_KILLS_COUNT}",
     "background_cores_mean": "not measured yet: the baseline tells",
     "idle_seen_ratio": "not measured yet: idle cores are taken as seen",
-    "restart_s_mean": f"crash to started anew by the engine, less its wait of 100 ms, mean of {RESTARTS_COUNT}",
+    "restart_s_mean": f"crash to started anew by the engine, less its wait of 100 ms, median of {RESTARTS_COUNT}",
     "probe_cpu_s": f"container CPU per health probe over {PROBING_S:.0f} s of idling",
     "write_s_per_byte": f"container CPU to write 32 MiB to a tmpfs, mean of {WRITES_COUNT}",
     "respawn_s_mean": f"an agent's first program less its second, medians of {SPAWNS_COUNT}",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from statistics import fmean
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from scenarios.scale import changed_ratios, shrink
@@ -180,7 +180,7 @@ def _findings(runs: Sequence[Outcome]) -> list[dict[str, Any]]:
 
 
 def _harness(real: Sequence[Outcome]) -> Harness | None:
-    """The harness over all real runs: the worst lag and steal, the mean other load and pace of starts."""
+    """The harness over all real runs: the worst lag and steal, the mean other load, the median pace."""
     told = [run.harness for run in real if run.harness is not None]
     if not told:
         return None
@@ -194,13 +194,13 @@ def _harness(real: Sequence[Outcome]) -> Harness | None:
 
 
 def _pace(told: Sequence[Pace]) -> Pace | None:
-    """The mean of what was measured beside several runs."""
+    """The median of what was measured beside several runs: one start that waited for a disk is not the pace."""
     if not told:
         return None
     starts, touches, releases = zip(
         *((one.start_s, one.touch_s_per_byte, one.release_s_per_byte) for one in told), strict=True
     )
-    return Pace(fmean(starts), fmean(touches), fmean(releases))
+    return Pace(median(starts), median(touches), median(releases))
 
 
 def _controls(
