@@ -26,6 +26,7 @@ from live.host_bench import (
     Collected,
     HostBench,
     bench_story,
+    medians,
 )
 from live.kernel_constants import kernel_constants
 from live.run import held, staged
@@ -51,7 +52,7 @@ SINGLE_STARTS_COUNT = 2 * STARTS[1]
 # How each measured constant was found, as a person would want to read it beside the figure.
 ORIGINS = {
     "create_s_mean": f"median of {SINGLE_STARTS_COUNT} creates, one at a time",
-    "start_s_by_concurrency": "engine time of one start, median round, by how many were started at once, creates apart",
+    "start_s_by_concurrency": "engine time of one start by how many are started at once, less create, median of rounds",
     "attach_s_mean": f"asked to start returned, less create and start, median of {SINGLE_STARTS_COUNT}",
     "start_cpu_s": f"container CPU at its first sample, less boot and sample, median of {SINGLE_STARTS_COUNT}",
     "ready_s_mean": f"start returned to supervisor's first word, median of {SINGLE_STARTS_COUNT}, no CPU limit",
@@ -91,7 +92,7 @@ def measure_host(client: docker.DockerClient, say: Say) -> HostProfile:
 
 def _measure(bench: HostBench, say: Say) -> Generator[simpy.Event, Any, dict[str, Any]]:
     """All experiments, the later ones with what the earlier found."""
-    starts: dict[int, Measured] = {}
+    starts: dict[int, list[Measured]] = {}
     # The first start of a new engine or image took 0.4 s longer to create here, and no later run pays that again.
     yield from bench.starts(1, 1)
     for count, rounds in STARTS.items():
@@ -125,9 +126,8 @@ def _measure(bench: HostBench, say: Say) -> Generator[simpy.Event, Any, dict[str
     found |= yield from bench.restarts()
     for count in TWICE:
         say(f"starting {count} at once, {STARTS[count]} times more")
-        later = yield from bench.starts(count, STARTS[count])
-        starts[count] = {name: (value + later[name]) / 2 for name, value in starts[count].items()}
-    return {**found, "starts": starts, "quiet_s": quiet_s}
+        starts[count] += yield from bench.starts(count, STARTS[count])
+    return {**found, "starts": {count: medians(rounds) for count, rounds in starts.items()}, "quiet_s": quiet_s}
 
 
 def _noise(stage: Stage, quiet_s: tuple[float, float], say: Say) -> str:
@@ -156,9 +156,7 @@ def _profile(engine: Held, found: dict[str, Any], noise: str) -> HostProfile:
         memory_bytes=int(info["MemTotal"]),
         create_s_mean=create_s,
         # What creating takes longer when it is not alone is kept here, so that the two add up to what was seen.
-        start_s_by_concurrency={
-            count: means["start_s"] + means["create_s"] - create_s for count, means in starts.items()
-        },
+        start_s_by_concurrency={count: seen["start_s"] + seen["create_s"] - create_s for count, seen in starts.items()},
         attach_s_mean=starts[1]["attach_s"],
         ready_s_mean=starts[1]["ready_s"],
         stop_s_mean=starts[1]["stop_s"],

@@ -51,6 +51,7 @@ class Pace:
 class HostProfile:
     """The constants of one machine, in seconds, bytes and cores; `origin` says per constant how it was measured.
 
+    Names with `_mean` are what the model takes for a mean; those of container life are measured as medians.
     `start_s_by_concurrency` maps how many starts were under way at once to the time each took.
     `idle_seen_ratio` is how often a waking task whose last core is busy sees an idle one, and how often a core that
     falls idle looks for work: 1 on a plain kernel, less in a virtual machine whose halted CPUs count as preempted.

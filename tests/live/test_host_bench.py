@@ -10,7 +10,7 @@ import simpy
 
 from live import host_bench
 from live.errors import EngineRefused
-from live.host_bench import NOTICE_S_MAX, Collected, HostBench
+from live.host_bench import NOTICE_S_MAX, Collected, HostBench, medians
 from live.real_time import Failed
 from sim.machine import Died, Restarted, Sample, Started, Struck
 
@@ -46,10 +46,12 @@ class Machine:
         self.containers_up: list[SimpleNamespace] = []
         self.memory: list[tuple[int, int]] = []
         self.start_s: list[float] = []
+        self.course: list[tuple[str, float]] = []
 
     def start(self, container: Container) -> simpy.Event:
         """Start it at once; what it says to have taken is the test's."""
         now_s = self._env.now
+        self.course.append(("started", now_s))
         up = SimpleNamespace(name=container.name, container_id=f"id of {container.name}", create_s=0.0, started_s=now_s)
         self.containers_up.append(up)
         return self._env.event().succeed(
@@ -69,6 +71,7 @@ class Machine:
 
     def stop(self, name: str) -> simpy.Event:
         """Stop it."""
+        self.containers_up = [up for up in self.containers_up if up.name != name]
         return self._env.event().succeed(None)
 
 
@@ -80,7 +83,7 @@ class Rig:
         self.env = Clock()
         self.machine = Machine(self.env)
         self.state: dict[str, Any] | ValueError = {}
-        self.asked_s: list[float] = []
+        self.is_dumb = False
         client: Any = SimpleNamespace(api=SimpleNamespace(inspect_container=self._inspect), info=self._info)
         env, machine = self.env, self.machine
         collected = Collected()
@@ -91,7 +94,9 @@ class Rig:
         return self.env.run(until=self.env.process(experiment))
 
     def _info(self) -> dict[str, Any]:
-        self.asked_s.append(self.env.now)
+        if self.is_dumb:
+            raise ValueError("no answer")
+        self.machine.course.append(("asked", self.env.now))
         return {}
 
     def _inspect(self, container_id: str) -> dict[str, Any]:
@@ -107,17 +112,26 @@ def _rig() -> Rig:
 
 def test_an_engine_is_asked_before_it_starts_anything(rig: Rig) -> None:
     """It has rested, and is awake, as a run finds it."""
-    rig.play(rig.bench.starts(2, 3))
+    rig.play(rig.bench.starts(2, 2))
 
-    rounds_s = [number * host_bench.PAUSE_S for number in (1, 2, 3)]
-    assert rounds_s == rig.asked_s
+    assert rig.machine.course == [
+        (what, number * host_bench.PAUSE_S) for number in (1, 2) for what in ("asked", "started", "started")
+    ]
+
+
+def test_an_engine_that_does_not_answer_is_not_measured(rig: Rig) -> None:
+    """It would be as slow as one that sleeps."""
+    rig.is_dumb = True
+
+    with pytest.raises(EngineRefused, match="the engine could not say how it is: ValueError: no answer"):
+        rig.play(rig.bench.starts(1, 1))
 
 
 def test_a_start_that_waits_for_a_disk_is_not_what_a_start_takes(rig: Rig) -> None:
     """It is the median of rounds that counts, and within a round the mean of what starts together."""
     rig.machine.start_s = [0.1, 0.3, 1.7, 1.7, 0.2, 0.6]
 
-    assert pytest.approx(0.4) == rig.play(rig.bench.starts(2, 3))["start_s"]
+    assert pytest.approx(0.4) == medians(rig.play(rig.bench.starts(2, 3)))["start_s"]
 
 
 def test_the_memory_of_agents_and_their_threads(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from sim.physics.host_profile import profile_from_json
 if TYPE_CHECKING:
     import docker
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(480)]
 
 # Orders of magnitude on any machine that runs Docker: outside them something was measured wrongly, not slowly.
 PLAUSIBLE = {

@@ -13,7 +13,7 @@ from scenarios import load
 from scenarios.story import TokenBucket
 from sim import resolution
 from sim.physics.host_profile import load_profile
-from sim.recorded import COARSE, compare_recorded
+from sim.recorded import COARSE, compare_recorded, recall
 from sim.resolution import COMPARED_S, RUNS_COUNT, Difference, difference_text, resolution_difference
 from sim.run import simulate
 from sim.worlds import SimulatedWorld
@@ -78,6 +78,17 @@ def test_only_the_beginning_is_run_and_no_calibration(monkeypatch: pytest.Monkey
     resolution_difference(load("agent-ecology-calibration").story, PROFILE)
 
     assert asked == [(60.0, None, variant) for variant in ("kernel", "periods") for _ in range(RUNS_COUNT)]
+
+
+@pytest.mark.parametrize("variant", ["periods", "kernel"])
+def test_a_coarse_run_is_known_as_one(tmp_path: Path, variant: Variant) -> None:
+    """By what simulated it, and by whoever reads its record."""
+    outcome = simulate(
+        replace(BURSTS, duration_s=1.0), profile=PROFILE, physics_seed=1, variant=variant, directory=tmp_path / "r"
+    )
+
+    is_coarse = variant == "periods"
+    assert (is_coarse, is_coarse) == (outcome.is_coarse, recall(tmp_path / "r").is_coarse)
 
 
 def test_a_run_says_its_resolution(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
