@@ -88,7 +88,7 @@ def test_who_ends_before_it_is_ready_is_refused(docker_engine: docker.DockerClie
             while not (found := labelled_ids(docker_engine, everything=False) - there):
                 yield bench.env.timeout(0.2)
             yield bench.env.timeout(0.5)
-            docker_engine.api.exec_start(docker_engine.api.exec_create(*found, END_ITSELF)["Id"])
+            docker_engine.api.exec_start(docker_engine.api.exec_create(found.pop(), END_ITSELF)["Id"])
             refused = yield coming
             assert bench.env.now < 8.0
             anew = yield bench.machine.start(container())
