@@ -72,8 +72,7 @@ SLEEP_S = 0.005
 # caches: in one trial here 64 MiB took 5.0e-10 s a byte one after another, and 5.3e-10 to 5.9e-10 after pauses.
 TOUCH_BYTES = 64 * MIB
 TOUCHES_COUNT = 16
-# Before each of several real runs, of which the last counts; and touches, which are as many in all runs together.
-PACE_STARTS_COUNT = 2
+# Before each of several real runs; together they are as many.
 PACE_TOUCHES_COUNT = 4
 TOUCH_PAUSE_S = 0.2
 OOM_BYTES_LIMIT = 64 * MIB
@@ -360,7 +359,7 @@ class HostBench:
         """What changes within minutes: a lone start on an engine that rested, and the CPU that memory takes."""
         # What comes first finds the traces of the run before: in one hour of validations here 9 of 48 such starts took
         # above 0.4 s, and 2 of 40 in the runs that followed. A second finds what they find, the end of one container.
-        _, lone = yield from self.starts(1, PACE_STARTS_COUNT)
+        _, lone = yield from self.starts(1, 2)
         yield from self.up("paced")
         memory = yield from self.touches("paced", sample_cpu_s, PACE_TOUCHES_COUNT)
         yield from self.down("paced")

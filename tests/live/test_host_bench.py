@@ -13,6 +13,7 @@ from live.errors import EngineRefused
 from live.host_bench import NOTICE_S_MAX, Collected, HostBench, medians
 from live.real_time import Failed
 from sim.machine import Died, Restarted, Sample, Started, Struck
+from sim.physics.host_profile import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -132,6 +133,19 @@ def test_a_start_that_waits_for_a_disk_is_not_what_a_start_takes(rig: Rig) -> No
     rig.machine.start_s = [0.1, 0.3, 1.7, 1.7, 0.2, 0.6]
 
     assert pytest.approx(0.4) == medians(rig.play(rig.bench.starts(2, 3)))["start_s"]
+
+
+def test_the_pace_is_the_second_start(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first finds the traces of the run before, which no run finds, because the pace comes before it."""
+
+    def touches(*_: object) -> Generator[simpy.Event, Any, dict[str, float]]:
+        yield rig.env.timeout(0.0)
+        return {"touch_s": 5e-10, "release_s": 1e-10}
+
+    monkeypatch.setattr(rig.bench, "touches", touches)
+    rig.machine.start_s = [1.7, 0.2]
+
+    assert Pace(0.2, 5e-10, 1e-10) == rig.play(rig.bench.pace(0.0))
 
 
 def test_the_memory_of_agents_and_their_threads(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
