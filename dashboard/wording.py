@@ -37,6 +37,7 @@ METRIC_NAMES = {
     "unhealthy_count": "Turns to unhealthy",
     "disk_bytes_max": "Disk used, peak",
     "disk_full_count": "Writes refused by a full disk",
+    "page_cache_bytes_mean": "Page cache, mean",
     "completion_ratio": "Work completed",
     "makespan_s": "Time to finish all work",
     "cpu_wait_s": "Waiting for CPU",

@@ -11,14 +11,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from live import labels
+from live.image import VOLUME_HOME
 from live.worker_probe import PROBE
+from scenarios.story import Mount
 
 if TYPE_CHECKING:
     import docker
 
     from live.labels import RunLabels
     from live.networks import Networks
-    from scenarios.story import Container, Foreign, HealthCheck, Mount, Tmpfs
+    from scenarios.story import Container, Foreign, HealthCheck, Tmpfs
 
 # The kernel's default bandwidth period, and Docker's: 100 ms.
 CPU_PERIOD_US = 100_000
@@ -30,6 +32,7 @@ NOBODY = "65534:65534"
 
 # What the worker is told by its environment (`live/worker/`, which only runs on Linux and so is not imported here).
 DISK = "TONNAGE_DISK"
+VOLUME = "TONNAGE_VOLUME"
 START_DELAY = "TONNAGE_START_DELAY_S"
 HEALTH = "TONNAGE_HEALTH"
 
@@ -139,6 +142,8 @@ def _worker_environment(spec: Container) -> dict[str, str]:
     told = {}
     if spec.tmpfs:
         told[DISK] = spec.tmpfs[0].path
+    if spec.volume is not None:
+        told[VOLUME] = spec.volume.path
     if spec.start_delay_s > 0:
         told[START_DELAY] = repr(spec.start_delay_s)
     if spec.health is not None:
@@ -217,6 +222,12 @@ def _places(spec: Container, run: RunLabels, network: str) -> dict[str, Any]:
         told["tmpfs"] = {tmpfs.path: _tmpfs_options(tmpfs) for tmpfs in spec.tmpfs}
     if spec.foreign is not None and spec.foreign.mounts:
         told["mounts"] = [_mount(mount, run) for mount in spec.foreign.mounts]
+    if spec.volume is not None:
+        name = f"tonnage-{run.run}-{spec.volume.name}"
+        # An empty volume takes its owner from what the image has at the place where it is mounted, so once where the
+        # worker's image has a directory of nobody's, and once where the story wants it.
+        places = dict.fromkeys((VOLUME_HOME, spec.volume.path))
+        told["mounts"] = [_mount(Mount(name, place, read_only=False), run) for place in places]
     return told
 
 

@@ -186,7 +186,7 @@ class HostBench:
             seen["ready_s"].append(max(0.0, up.ready_s - live.started_s))
             seen["attach_s"].append(max(0.0, live.started_s - asked_s - up.start_s))
         for name in names:
-            counters = yield from self._counters(name)
+            counters = yield from self.counters(name)
             seen["memory"].append(counters.memory_bytes)
             seen["cpu"].append(counters.cpu_s)
         began_s = self._env.now
@@ -237,11 +237,11 @@ class HostBench:
         """What a health probe costs its container: CPU, from those that the engine remembers, and memory."""
         check = HealthCheck(PROBE_INTERVAL_S, PROBE_INTERVAL_S * 10, 3, 0.0)
         _expect_started((yield self._machine.start(_container(name, health=check))))
-        first = yield from self._counters(name)
+        first = yield from self.counters(name)
         yield self._env.timeout(PROBING_S / 2)
-        before = yield from self._counters(name)
+        before = yield from self.counters(name)
         yield self._env.timeout(PROBING_S)
-        after = yield from self._counters(name)
+        after = yield from self.counters(name)
         [container_id] = [up.container_id for up in self._machine.containers_up if up.name == name]
         interval_s = yield from self._probe_interval_s(container_id)
         used_s = self._used_s(name, before, after, sample_cpu_s)
@@ -268,7 +268,7 @@ class HostBench:
         for _ in range(WRITES_COUNT):
             yield self._env.timeout(TOUCH_PAUSE_S)
             step = (Step(0, None, 0.0, (Write(WRITE_BYTES),)),)
-            used_s.append((yield from self._cpu_of(name, sample_cpu_s, [("writing", step)])))
+            used_s.append((yield from self.cpu_of(name, sample_cpu_s, [("writing", step)])))
             yield from self._run(name, "writing", (Step(0, None, 0.0, (Erase(),)),))
         return {"write_s": mean(used_s) / WRITE_BYTES}
 
@@ -279,11 +279,11 @@ class HostBench:
 
         The threads are hired at once, one by some agents and three by others.
         """
-        alone = yield from self._counters(name)
+        alone = yield from self.counters(name)
         steps = tuple(Step(index, None, STEP_THINK_S, (Compute(STEP_CPU_S, 1),)) for index in range(20))
         for number in range(AGENTS_COUNT):
             yield from self._run(name, f"resident/{number}", steps)
-        crowded = yield from self._counters(name)
+        crowded = yield from self.counters(name)
         one_more_bytes = yield from self._hired_bytes(name, range(PAIRS_COUNT), 2)
         three_more_bytes = yield from self._hired_bytes(name, range(PAIRS_COUNT, PAIRS_COUNT + FOURS_COUNT), 4)
         thread_bytes = (three_more_bytes - one_more_bytes) / 2
@@ -295,18 +295,18 @@ class HostBench:
 
     def _hired_bytes(self, name: str, agents: range, threads_count: int) -> Generator[simpy.Event, Any, float]:
         """How much more memory each of these resident agents occupies once it has gone on with so many threads."""
-        before = yield from self._counters(name)
+        before = yield from self.counters(name)
         step = Step(0, None, STEP_THINK_S, (Compute(STEP_CPU_S, threads_count),))
         for number in agents:
             yield from self._run(name, f"resident/{number}", (step,))
-        after = yield from self._counters(name)
+        after = yield from self.counters(name)
         return (after.memory_bytes - before.memory_bytes) / len(agents)
 
     def idling(self, name: str) -> Generator[simpy.Event, Any, dict[str, float]]:
         """CPU per sample that the container takes of its own accord."""
-        before = yield from self._counters(name)
+        before = yield from self.counters(name)
         yield self._env.timeout(IDLE_S)
-        after = yield from self._counters(name)
+        after = yield from self.counters(name)
         # The closing question is a sample too, read just before its own cost shows.
         return {"sample_cpu_s": (after.cpu_s - before.cpu_s) / (self._samples_count(name, before, after) + 1)}
 
@@ -314,7 +314,7 @@ class HostBench:
         """CPU per step beyond what the step asked for."""
         steps = tuple(Step(index, None, STEP_THINK_S, (Compute(STEP_CPU_S, 1),)) for index in range(STEPS_COUNT))
         yield from self._run(name, "stepping", steps[:1])
-        used_s = yield from self._cpu_of(name, sample_cpu_s, [("stepping", steps)])
+        used_s = yield from self.cpu_of(name, sample_cpu_s, [("stepping", steps)])
         return {"step_cpu_s": max(0.0, used_s / STEPS_COUNT - STEP_CPU_S)}
 
     def submits(
@@ -322,12 +322,12 @@ class HostBench:
     ) -> Generator[simpy.Event, Any, dict[str, float]]:
         """CPU per program handed over, and how long after its end the driver knows."""
         step = Step(0, None, 0.0, (Compute(STEP_CPU_S, 1),))
-        before = yield from self._counters(name)
+        before = yield from self.counters(name)
         notices_s = []
         for _ in range(SUBMITS_COUNT):
             finished = yield from self._run(name, "stepping", (step,))
             notices_s.append(self._env.now - finished.finish_s)
-        after = yield from self._counters(name)
+        after = yield from self.counters(name)
         used_s = self._used_s(name, before, after, sample_cpu_s)
         return {
             "submit_cpu_s": max(0.0, used_s / SUBMITS_COUNT - STEP_CPU_S - step_cpu_s),
@@ -377,7 +377,7 @@ class HostBench:
             for what, work in works.items():
                 yield self._env.timeout(TOUCH_PAUSE_S)
                 step = (Step(0, None, 0.0, (work,)),)
-                used_s[what].append((yield from self._cpu_of(name, sample_cpu_s, [("touching", step)])))
+                used_s[what].append((yield from self.cpu_of(name, sample_cpu_s, [("touching", step)])))
         return {what: mean(times) / TOUCH_BYTES for what, times in used_s.items()}
 
     def oom_kills(self, name: str, found: dict[str, float]) -> Generator[simpy.Event, Any, dict[str, float]]:
@@ -386,7 +386,7 @@ class HostBench:
         used_s = []
         for number in range(OOM_KILLS_COUNT):
             yield self._env.timeout(TOUCH_PAUSE_S)
-            before = yield from self._counters(name)
+            before = yield from self.counters(name)
             step = Step(0, None, 0.0, (Hold(4 * OOM_BYTES_LIMIT, leak=False),))
             outcome = yield self._machine.submit(name, Program(f"greedy/{number}", (step,), FOREVER_S))
             if not isinstance(outcome, Lost):
@@ -395,7 +395,7 @@ class HostBench:
             # What a new process has at its start is paid with its fork, and given back with the rest.
             held_bytes = room_bytes - found["agent_memory_bytes"]
             memory_s = held_bytes * found["touch_s"] + room_bytes * found["release_s"]
-            after = yield from self._counters(name)
+            after = yield from self.counters(name)
             used_s.append(self._used_s(name, before, after, found["sample_cpu_s"]) - overhead_s - memory_s)
         return {"oom_kill_cpu_s": max(0.0, median(used_s))}
 
@@ -407,19 +407,30 @@ class HostBench:
             raise EngineRefused("run a program in a container", str(outcome))
         return outcome
 
-    def _counters(self, name: str) -> Generator[simpy.Event, Any, Sample]:
+    def rest(self, duration_s: float) -> simpy.Event:
+        """Let so much time pass."""
+        return self._env.timeout(duration_s)
+
+    @property
+    def last_latency_s(self) -> float:
+        """The latency of the last step that was reported."""
+        return self._collected.steps[-1].latency_s
+
+    def counters(self, name: str) -> Generator[simpy.Event, Any, Sample]:
+        """A container's counters now."""
         sample = yield self._machine.sample(name)
         if not isinstance(sample, Sample):
             raise EngineRefused("sample a container", str(sample))
         return sample
 
-    def _cpu_of(
+    def cpu_of(
         self, name: str, sample_cpu_s: float, programs: list[tuple[str, tuple[Step, ...]]]
     ) -> Generator[simpy.Event, Any, float]:
-        before = yield from self._counters(name)
+        """CPU that the container takes for programs of agents, one after another, with handing them over."""
+        before = yield from self.counters(name)
         for agent, steps in programs:
             yield from self._run(name, agent, steps)
-        after = yield from self._counters(name)
+        after = yield from self.counters(name)
         return self._used_s(name, before, after, sample_cpu_s)
 
     def _used_s(self, name: str, before: Sample, after: Sample, sample_cpu_s: float) -> float:

@@ -30,6 +30,7 @@ from live.host_bench import (
 )
 from live.kernel_constants import kernel_constants
 from live.run import held, staged
+from live.volume_bench import PARTS_COUNT, VOLUME_COSTS, WHOLES_COUNT, volume_costs
 from sim.physics.host_profile import HostProfile
 
 if TYPE_CHECKING:
@@ -75,6 +76,13 @@ ORIGINS = {
     "restart_s_mean": f"crash to started anew by the engine, less its wait of 100 ms, median of {RESTARTS_COUNT}",
     "probe_cpu_s": f"container CPU per health probe over {PROBING_S:.0f} s of idling",
     "write_s_per_byte": f"container CPU to write 32 MiB to a tmpfs, mean of {WRITES_COUNT}",
+    "append_s_per_byte": f"container CPU to write 8 MiB to a volume after a pause, mean of {PARTS_COUNT}",
+    "read_s_per_byte": f"container CPU to read 8 MiB of page cache after a pause, mean of {PARTS_COUNT}",
+    "drop_s_per_byte": f"container CPU to delete a file of 8 MiB of page cache, mean of {PARTS_COUNT}",
+    "fetch_s_per_byte": f"container CPU to read 96 MiB of a disk, less that of page cache, median of {WHOLES_COUNT}",
+    "disk_read_s_per_byte": f"latency beyond CPU of reading 96 MiB of a disk, median of {WHOLES_COUNT}",
+    "disk_write_s_per_byte": f"latency beyond CPU of writing what memory has no room for, median of {WHOLES_COUNT}",
+    "disk_free_s_per_byte": f"latency beyond CPU of deleting 96 MiB on a disk, median of {WHOLES_COUNT}",
     "respawn_s_mean": f"an agent's first program less its second, medians of {SPAWNS_COUNT}",
 }
 
@@ -116,9 +124,10 @@ def _measure(bench: HostBench, say: Say) -> Generator[simpy.Event, Any, dict[str
     yield from bench.up("tight", OOM_BYTES_LIMIT)
     found |= yield from bench.oom_kills("tight", found)
     yield from bench.down("tight")
-    say("writing to a tmpfs, health probes")
+    say("writing to a tmpfs and a volume, health probes")
     found |= yield from bench.writes("writing", found["sample_cpu_s"])
     yield from bench.down("writing")
+    found |= yield from volume_costs(bench, found)
     found |= yield from bench.probes("probed", found["sample_cpu_s"])
     # Nobody samples or is probed beside the starts that follow.
     yield from bench.down("probed")
@@ -178,6 +187,7 @@ def _profile(engine: Held, found: dict[str, Any], noise: str) -> HostProfile:
         probe_memory_bytes=round(found["probe_memory_bytes"]),
         probe_cpu_s=found["probe_cpu_s"],
         write_s_per_byte=found["write_s"],
+        **{f"{what}_per_byte": found[what] for what in VOLUME_COSTS},
         idle_seen_ratio=1.0,
         background_cores_mean=0.0,
         origin=ORIGINS | {name: constant.origin for name, constant in kernel.items()} | {"measured_at": noise},

@@ -38,6 +38,9 @@ REPOSITORY = "tonnage-worker"
 LABEL = "io.tonnage.image"
 USER = "65534:65534"
 HASH_DIGITS = 12
+# An empty directory that anybody may write to: an empty volume that is mounted there takes its permissions over.
+VOLUME_HOME = "/opt/tonnage-volume"
+VOLUME_MODE = 0o1777
 BASE_IMAGE = "python:3.11-slim"
 
 _WORKER = Path(__file__).parent / "worker"
@@ -90,7 +93,7 @@ class Recipe:
     @property
     def tag(self) -> str:
         """The image's name: a hash over the Dockerfile and every file's path, mode and content."""
-        digest = hashlib.sha256(self.dockerfile.encode())
+        digest = hashlib.sha256(f"{self.dockerfile}\n{VOLUME_HOME} {VOLUME_MODE:o}".encode())
         for name, path in sorted(self.files.items()):
             digest.update(f"\n{name} {_mode(path):o} ".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -222,13 +225,18 @@ def _tar(dockerfile: str, files: dict[str, Path]) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
         _add(tar, "Dockerfile", dockerfile.encode(), 0o644)
         for folder in sorted({str(parent) for name in files for parent in PurePosixPath("root", name).parents} - {"."}):
-            entry = tarfile.TarInfo(folder)
-            entry.type = tarfile.DIRTYPE
-            entry.mode = 0o755
-            tar.addfile(entry)
+            _add_directory(tar, folder, 0o755)
+        _add_directory(tar, f"root{VOLUME_HOME}", VOLUME_MODE)
         for name, path in sorted(files.items()):
             _add(tar, f"root/{name}", path.read_bytes(), _mode(path))
     return buffer.getvalue()
+
+
+def _add_directory(tar: tarfile.TarFile, name: str, mode: int) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.type = tarfile.DIRTYPE
+    entry.mode = mode
+    tar.addfile(entry)
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:

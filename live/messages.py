@@ -15,6 +15,7 @@ from sim.machine import (
     Finished,
     Hold,
     Lost,
+    Read,
     Refused,
     Release,
     Sample,
@@ -88,8 +89,8 @@ def _work(work: Work) -> list[object]:
             return ["hold", work.memory_bytes, work.leak]
         case Release():
             return ["release"]
-        case Write():
-            return ["write", work.size_bytes]
+        case Write() | Read():
+            return [type(work).__name__.lower(), work.size_bytes]
         case Erase():
             return ["erase"]
         case _:

@@ -18,10 +18,10 @@ from scenarios.demand import (
     tokens_per_s,
     tokens_per_step,
 )
-from scenarios.laws import law_max
+from scenarios.laws import law_max, law_mean
 from scenarios.life_advice import crowded, life_warnings, loop_of, restarts
 from scenarios.metric_names import METRICS
-from scenarios.story import Call, Hold, Release, RollingWindow, Take
+from scenarios.story import Call, Hold, Read, Release, RollingWindow, Take
 from scenarios.units import show_duration, show_number, show_size
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ def _container(story: Story, container: Container, demands: dict[str, GroupDeman
     groups = _groups(story, container)
     yield from (Advice(path, text) for text in life_warnings(story, container))
     yield from _tmpfs(story, path, container, demands)
+    yield from _page_cache(story, path, container, demands)
     if not groups:
         if container.foreign is None:
             yield Advice(path, "no agents live in it, so it only starts and idles.")
@@ -227,6 +228,25 @@ def _tmpfs(story: Story, path: str, container: Container, demands: dict[str, Gro
             path,
             f"its tmpfs may hold {show_size(disk)} and its processes about {show_size(held)}, both charged to "
             f"mem_limit, {show_size(limit)}: the kernel kills before the disk is full.",
+        )
+
+
+def _page_cache(story: Story, path: str, container: Container, demands: dict[str, GroupDemand]) -> Iterator[Advice]:
+    """Warn of files that are read again and again and have no room: the kernel keeps none of them in memory then."""
+    limit = container.memory_bytes_limit
+    if limit is None or container.volume is None:
+        return
+    files = math.fsum(
+        group.count
+        * max((law_mean(stage.size_bytes) for stage in group.stages if isinstance(stage, Read)), default=0.0)
+        for group in _groups(story, container)
+    )
+    room = max(0.0, limit - _memory_mean(story, container, demands))
+    if files > room:
+        yield Advice(
+            path,
+            f"its agents read {show_size(files)} of files again and again and mem_limit leaves about "
+            f"{show_size(room)} for page cache: all of it comes from the disk each time.",
         )
 
 
@@ -340,8 +360,10 @@ def _never_measured(story: Story, metric: str, container: str | None) -> str:
 def _no_life(needs: str, chosen: list[Container]) -> str:
     if needs == "restart" and not restarts(chosen):
         return "no container it covers has a restart policy"
-    if needs == "tmpfs" and not any(one.tmpfs for one in chosen):
-        return "no container it covers has a tmpfs"
+    if needs == "disk" and not any(one.tmpfs or one.volume for one in chosen):
+        return "no container it covers has a tmpfs or a volume"
+    if needs == "volume" and not any(one.volume for one in chosen):
+        return "no container it covers has a volume"
     unhealthy = needs == "healthcheck" and all(one.health is None for one in chosen)
     return "no container it covers has a healthcheck" if unhealthy else ""
 

@@ -58,7 +58,7 @@ class Release(Entry):
 
 
 class Erase(Entry):
-    """Delete what the agent wrote to its container's tmpfs."""
+    """Delete what the agent wrote to its container's disk."""
 
 
 def _compute_in_full(value: object) -> object:
@@ -92,10 +92,13 @@ class Stage(Entry):
     )
     sleep: DurationLaw | None = Field(default=None, description="Wait without using the CPU.")
     write: SizeLaw | None = Field(
-        default=None, description="Append this much to the agent's file on the container's first tmpfs."
+        default=None, description="Append this much to the agent's file on the container's first tmpfs or its volume."
+    )
+    read: SizeLaw | None = Field(
+        default=None, description="Read the agent's file from its beginning: this much, or as much as there is."
     )
     erase: Annotated[Erase, BeforeValidator(_bare_in_full, json_schema_input_type=Erase | None)] | None = Field(
-        default=None, description="Delete the agent's file on the container's first tmpfs."
+        default=None, description="Delete the agent's file."
     )
 
     @model_validator(mode="after")

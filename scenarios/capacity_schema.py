@@ -25,7 +25,7 @@ PATH_LENGTH_MAX = 500
 USUAL_PATHS_COUNT_MAX = 200
 PATH_EXAMPLE = "agents.worker.count"
 # These keys, and what stands below them, are sizes; of a law of sizes, its spread is none.
-SIZE_KEYS = frozenset({"mem_limit", "memswap_limit", "memory", "swap", "reserve", "hold", "leak", "write"})
+SIZE_KEYS = frozenset({"mem_limit", "memswap_limit", "memory", "swap", "reserve", "hold", "leak", "write", "read"})
 NO_SIZES = frozenset({"cv"})
 # What is mostly varied, and so named to who named something else.
 USUAL_KEYS = (("agents", "count"), ("containers", "mem_limit"), ("containers", "cpus"))

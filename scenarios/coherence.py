@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from scenarios.calibrate_schema import Calibrate
     from scenarios.container_schema import Container
     from scenarios.schema import Host, Probe, Scenario
-    from scenarios.story import Law
     from scenarios.yaml_tree import Path
 
 __all__ = ["Finding", "findings"]
@@ -111,8 +110,8 @@ def _agents(scenario: Scenario, name: str, group: AgentGroup) -> Iterator[Findin
         yield Finding((*path, "container"), "a container without an image: a program of your own runs no agents")
     for index, stage in enumerate(group.steps):
         yield from _stage(scenario, (*path, "steps", index), stage)
-        if stage.write is not None and home is not None and home.image is None:
-            yield from _write((*path, "steps", index, "write"), stage.write, home)
+        if home is not None and home.image is None:
+            yield from _on_disk((*path, "steps", index), stage, home)
     if step_s_alone(scenario, group) < STEP_S_MIN:
         must = "longer, because a whole step with its think time takes no time on average"
         yield Finding((*path, "think"), must, "100ms")
@@ -125,15 +124,16 @@ def _stage(scenario: Scenario, path: Path, stage: Stage) -> Iterator[Finding]:
         yield from known((*path, "take", "from"), stage.take.from_, "rate_limits", scenario.rate_limits)
 
 
-def _write(path: Path, size: Law, home: Container) -> Iterator[Finding]:
-    """Yield a finding where there is nothing to write to, or where nothing that is written can ever fit."""
-    if not home.tmpfs:
-        yield Finding(path, "in a container with a tmpfs, such as tmpfs: /scratch:size=50m")
-        return
-    limit = home.tmpfs[0].bytes_limit
-    if limit is not None and law_least(size) > limit:
+def _on_disk(path: Path, stage: Stage, home: Container) -> Iterator[Finding]:
+    """Yield a finding where there is nothing to write to or read from, or where nothing that is written ever fits."""
+    for name in ("write", "read"):
+        if getattr(stage, name) is not None and not (home.tmpfs or home.volumes):
+            must = "in a container with a disk, such as tmpfs: /scratch:size=50m or volumes: [data:/data]"
+            yield Finding((*path, name), must)
+    limit = home.tmpfs[0].bytes_limit if home.tmpfs else None
+    if stage.write is not None and limit is not None and law_least(stage.write) > limit:
         shown = units.show_size(limit)
-        yield Finding(path, f"at most the {shown} of {home.tmpfs[0].path}, or nothing ever fits", shown)
+        yield Finding((*path, "write"), f"at most the {shown} of {home.tmpfs[0].path}, or nothing ever fits", shown)
 
 
 def step_s_alone(scenario: Scenario, group: AgentGroup) -> float:

@@ -101,6 +101,7 @@ def _container(name: str, entry: Container, only_host: str, pids_count: int) -> 
         networks=entry.networks,
         tmpfs=entry.tmpfs,
         foreign=_foreign(entry),
+        volume=_volume(entry),
     )
 
 
@@ -114,6 +115,12 @@ def _health(check: HealthCheck | None) -> story.HealthCheck | None:
         start_period_s=check.start_period,
         command=check.test or (),
     )
+
+
+def _volume(entry: Container) -> story.Volume | None:
+    if entry.image is not None or not entry.volumes:
+        return None
+    return story.Volume(entry.volumes[0].source, entry.volumes[0].target)
 
 
 def _foreign(entry: Container) -> story.Foreign | None:
@@ -174,6 +181,8 @@ def _memory_or_disk(stage: Stage) -> story.Stage:
         return story.Leak(stage.leak)
     if stage.write is not None:
         return story.Write(stage.write)
+    if stage.read is not None:
+        return story.Read(stage.read)
     # Both may stand without a value, so that only the key tells them apart.
     return story.Erase() if "erase" in stage.model_fields_set else story.Release()
 

@@ -37,7 +37,10 @@ from scenarios.fields import (
 from scenarios.story import RestartPolicy
 
 # Keys that say how a program of the user's own is run; our worker needs none of them.
-OF_AN_IMAGE = ("command", "environment", "volumes", "user", "cap_add", "privileged", "read_only")
+OF_AN_IMAGE = ("command", "environment", "user", "cap_add", "privileged", "read_only")
+
+
+AT_FIRST = ("volumes", 0)
 
 
 class HealthCheck(Entry):
@@ -158,7 +161,11 @@ class Container(Entry):
     )
     command: Command | None = Field(default=None, description="Its command. Left out: the image's own.")
     environment: Environment = Field(default=(), description="Its environment: a mapping, or a list of NAME=VALUE.")
-    volumes: Volumes = Field(default=(), description="Paths of the host, or named volumes, as SOURCE:TARGET[:ro].")
+    volumes: Volumes = Field(
+        default=(),
+        description="Paths of the host, or named volumes, as SOURCE:TARGET[:ro]. Without an image: one named volume, "
+        "on which agents write; it is made for the run and goes with it.",
+    )
     user: User | None = Field(default=None, description="Whom it runs as. Left out: nobody.")
     cap_add: Capabilities = Field(default=(), description="Kernel capabilities it has. Left out: none.")
     privileged: Flag = Field(default=False, description="Whether it may do what root on the host may.")
@@ -169,6 +176,20 @@ class Container(Entry):
         for name in OF_AN_IMAGE:
             if self.image is None and name in self.model_fields_set:
                 raise BadValueError("left out, or come with an image: our worker needs none", at=(name,))
+        return self
+
+    @model_validator(mode="after")
+    def _one_volume_of_its_own(self) -> Self:
+        if self.image is not None or not self.volumes:
+            return self
+        if self.tmpfs:
+            raise BadValueError("left out, because agents write to its tmpfs", at=("volumes",))
+        if len(self.volumes) > 1:
+            raise BadValueError("one volume, because agents write to one place", "[data:/data]", at=("volumes",))
+        if self.volumes[0].source.startswith("/"):
+            raise BadValueError("a volume by its name: a path of the host is for an image", "data:/data", at=AT_FIRST)
+        if self.volumes[0].read_only:
+            raise BadValueError("one that agents can write to", "data:/data", at=AT_FIRST)
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""How containers hang together in their lives: what they wait for, and the networks they are in."""
+"""How containers hang together in their lives: what they wait for, their networks and their volumes."""
 
 from __future__ import annotations
 
@@ -25,6 +25,18 @@ def life_findings(scenario: Scenario) -> Iterator[Finding]:
         for other, waited in container.depends_on.items():
             yield from _dependency(scenario, name, other, waited)
     yield from _circle(scenario)
+    yield from _volumes(scenario)
+
+
+def _volumes(scenario: Scenario) -> Iterator[Finding]:
+    """Yield the volumes of agents that another container has as well: who is charged for a page would be anyone's."""
+    agents = {one.volumes[0].source: name for name, one in scenario.containers.items() if not one.image and one.volumes}
+    for name, container in scenario.containers.items():
+        for index, mount in enumerate(container.volumes):
+            owner = agents.get(mount.source, name)
+            if owner != name:
+                path: Path = ("containers", name, "volumes", index)
+                yield Finding(path, f"another volume: the agents of {owner} have {mount.source} to themselves")
 
 
 def _networks(scenario: Scenario, path: Path, container: Container) -> Iterator[Finding]:

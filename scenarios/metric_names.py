@@ -9,7 +9,7 @@ from scenarios import units
 from scenarios.errors import BadValueError
 
 # What a story must have for the metric to be measured at all.
-Needs = Literal["", "cpus", "rate_limits", "providers", "restart", "tmpfs", "healthcheck", "probe"]
+Needs = Literal["", "cpus", "rate_limits", "providers", "restart", "disk", "volume", "healthcheck", "probe"]
 
 # How a metric's value moves when a story is shrunk (see scale.py); "none" is for counts, ratios and engine times.
 ScaledWith = Literal["time", "rate", "memory", "cpus", "none"]
@@ -46,8 +46,19 @@ _OF_CONTAINERS = (
     Metric("completion_ratio", "ratio", "Steps finished, over those and the steps that were lost."),
     Metric("restart_count", "count", "Times the engine started a container anew.", needs="restart"),
     Metric("recovery_s", "s", "Mean time from a container's end to when it took work again.", needs="restart"),
-    Metric("disk_bytes_max", "bytes", "The most that lay on the container's first tmpfs.", "memory", needs="tmpfs"),
-    Metric("disk_full_count", "count", "Writes that were refused because the tmpfs was full.", needs="tmpfs"),
+    Metric(
+        "disk_bytes_max", "bytes", "The most that lay on the container's first tmpfs or volume.", "memory", needs="disk"
+    ),
+    Metric("disk_full_count", "count", "Writes that were refused because the disk was full.", needs="disk"),
+    Metric(
+        *(
+            "page_cache_bytes_mean",
+            "bytes",
+            "Inactive page cache: what the kernel takes back first, averaged.",
+            "memory",
+        ),
+        needs="volume",
+    ),
     Metric("unhealthy_count", "count", "Times a health check turned unhealthy.", needs="healthcheck"),
 )
 

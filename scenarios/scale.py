@@ -36,6 +36,7 @@ from scenarios.story import (
     LiveScale,
     Provider,
     RateLimit,
+    Read,
     Release,
     RollingWindow,
     RudeNotices,
@@ -156,7 +157,7 @@ def _stage(stage: Stage, scale: LiveScale) -> Stage:
             return replace(stage, duration_s=law_scaled(stage.duration_s, scale.time_ratio))
         case Hold() | Leak():
             return replace(stage, memory_bytes=law_scaled(stage.memory_bytes, scale.memory_ratio))
-        case Write():
+        case Write() | Read():
             return replace(stage, size_bytes=law_scaled(stage.size_bytes, scale.memory_ratio))
         case Take() | Call() | Release() | Erase():
             return stage

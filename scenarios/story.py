@@ -80,7 +80,14 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Append this much to the agent's file on the container's first tmpfs; what does not fit is refused."""
+    """Append this much to the agent's file on the container's first tmpfs or volume; what does not fit is refused."""
+
+    size_bytes: Law
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read the agent's file from its beginning: this much, or as much as there is."""
 
     size_bytes: Law
 
@@ -90,7 +97,7 @@ class Erase:
     """Delete the agent's file."""
 
 
-Stage = Take | Call | Compute | Hold | Leak | Release | Sleep | Write | Erase
+Stage = Take | Call | Compute | Hold | Leak | Release | Sleep | Write | Read | Erase
 
 
 # A probe that comes more often would be a load itself.
@@ -164,6 +171,17 @@ class Tmpfs:
 
 
 @dataclass(frozen=True, slots=True)
+class Volume:
+    """A volume on the host's disk that one container's agents write to; it is made for the run and goes with it.
+
+    What lies on it outlives the container's lives. Pages of it in memory are page cache, charged to the container.
+    """
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Mount:
     """A path of the host or a named volume, seen in a container at `target`."""
 
@@ -221,6 +239,7 @@ class Container:
     tmpfs: tuple[Tmpfs, ...] = ()
     start_delay_s: float = 0.0
     foreign: Foreign | None = None
+    volume: Volume | None = None
 
 
 @dataclass(frozen=True, slots=True)

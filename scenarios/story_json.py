@@ -3,7 +3,8 @@
 It is `dataclasses.asdict` with two additions: every stage carries its kind under `stage` and every fault its own under
 `fault`, because a hold and a leak have the same fields. Rate limits are told apart by their fields.
 What an older record does not have yet is as the story's classes have it by default. A story that calibrates nothing
-does not speak of it, nor a host without a probe of probes, so that such a story reads the same in records of any age.
+does not speak of it, nor a host without a probe of probes, nor a container without a volume of volumes, so that such a
+story reads the same in records of any age.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ def story_to_json(story: Story) -> dict[str, Any]:
         del data["calibrate"]
     # What is asked about a story is no part of it, and would make another story of the one that was run before.
     del data["vary"]
+    for container in data["containers"]:
+        if container["volume"] is None:
+            del container["volume"]
     for host in data["hosts"]:
         if host["probe"] is None:
             del host["probe"]
@@ -75,6 +79,7 @@ def _container(data: Mapping[str, Any]) -> told.Container:
         "networks": tuple,
         "tmpfs": lambda mounts: tuple(told.Tmpfs(**one) for one in mounts),
         "foreign": _foreign,
+        "volume": lambda volume: told.Volume(**volume),
     }
     read = {
         name: readers[name](value) if name in readers and value is not None else value for name, value in data.items()

@@ -20,6 +20,7 @@ from sim.machine import (
     Lost,
     Machine,
     Program,
+    Read,
     Refused,
     Release,
     Sample,
@@ -140,7 +141,7 @@ class Agent:
 
     def _local(
         self,
-        stage: told.Compute | told.Hold | told.Leak | told.Release | told.Sleep | told.Write | told.Erase,
+        stage: told.Compute | told.Hold | told.Leak | told.Release | told.Sleep | told.Write | told.Read | told.Erase,
         law: Callable[[told.Law, str], LawStream],
     ) -> Draw:
         """Turn a stage that the container runs on its own into the work of a step."""
@@ -153,6 +154,9 @@ class Agent:
         if isinstance(stage, told.Write):
             written = law(stage.size_bytes, "disk")
             return lambda index: Write(int(written.value(index)))
+        if isinstance(stage, told.Read):
+            wanted = law(stage.size_bytes, "disk")
+            return lambda index: Read(int(wanted.value(index)))
         if isinstance(stage, told.Release | told.Erase):
             work = Release() if isinstance(stage, told.Release) else Erase()
             return lambda _index: work

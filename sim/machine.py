@@ -52,10 +52,17 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Append `size_bytes` to the agent's file on the container's first tmpfs.
+    """Append `size_bytes` to the agent's file on the container's first tmpfs or its volume.
 
     What does not fit is refused: the step goes on, and a `DiskFull` notice says so.
     """
+
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read the agent's file from its beginning: `size_bytes`, or as much as there is."""
 
     size_bytes: int
 
@@ -65,7 +72,7 @@ class Erase:
     """Delete the agent's file, if there is one."""
 
 
-Work = Sleep | Compute | Hold | Release | Write | Erase
+Work = Sleep | Compute | Hold | Release | Write | Read | Erase
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +187,8 @@ class Sample:
 
     `throttled_s` adds the CPUs up, as the kernel's own counter does: two cores stopped for 10 ms are 20 ms.
     `memory_bytes` is usage less inactive page cache; `memory_raw_bytes` is what the limit is held against;
-    `memory_peak_bytes` is the highest raw usage so far. `disk_bytes` is what lies on the container's first tmpfs.
+    `memory_peak_bytes` is the highest raw usage so far. `disk_bytes` is what lies on the container's first
+    tmpfs or its volume.
     A container that the engine starts anew counts from zero again.
     """
 
@@ -273,7 +281,7 @@ class ProcessKilled:
 
 @dataclass(frozen=True, slots=True)
 class DiskFull:
-    """A write was refused, because the container's tmpfs was full."""
+    """A write was refused, because the container's disk was full."""
 
     container: str
     agent: str

@@ -94,10 +94,13 @@ def _of_container(container: Container, recorder: Recorder, window: tuple[float,
         yield metric("completion_ratio", "ratio", steps_count / (steps_count + lost))
     for name, unit, value in lives_metrics(container, events, window):
         yield metric(name, unit, value)
-    if container.tmpfs:
+    if container.tmpfs or container.volume:
         inside = (samples["at_s"] >= window[0]) & (samples["at_s"] <= window[1])
         yield metric("disk_bytes_max", "bytes", float(samples["disk_bytes"][inside].max(initial=0.0)))
         yield metric("disk_full_count", "count", _events(events, "disk_full", container.name, window))
+    if container.volume:
+        cache = samples | {"cache_bytes": samples["memory_raw_bytes"] - samples["memory_bytes"]}
+        yield metric("page_cache_bytes_mean", "bytes", _time_mean(cache, "cache_bytes", window))
 
 
 def _latencies(container: str, recorder: Recorder, window: tuple[float, float]) -> Iterator[Metric]:

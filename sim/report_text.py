@@ -28,6 +28,7 @@ NAMES = {
     "debt_tokens": "token debt",
     "disk_bytes": "disk used",
     "disk_full_count": "writes refused, disk full",
+    "page_cache_bytes": "page cache",
     "gpu_utilisation_ratio": "GPU used",
     "host_memory_bytes": "host memory",
     "host_probe_latency_s": "host's own latency",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from scenarios.story import Story
     from sim.compare import Harness
+    from sim.machine import Observer
     from sim.physics.host_profile import HostProfile
     from sim.physics.variant import Variant
 
@@ -315,3 +316,9 @@ def simulate(  # The one composition of the simulated world.
     return Outcome(
         "sim", tuple(metrics), tuple(goals), tuple(checks), recorder, directory, is_coarse=variant == "periods"
     )
+
+
+def simulated_bench(story: Story, observer: Observer, profile: HostProfile) -> tuple[simpy.Environment, Machine]:
+    """A simulated machine without a story's course, for whoever drives one by hand; as `live.bench.docker_bench`."""
+    env = simpy.Environment()
+    return env, SimulatedMachine(env, story, observer, profile=profile, physics_seed=0)

@@ -168,10 +168,12 @@ class Agent:
             self._memory.release()
         elif kind == "write":
             self._write(numbers[0])
+        elif kind == "read":
+            self._file.read(numbers[0])
         elif kind == "erase":
             self._file.erase()
         else:
-            msg = f"unknown stage {kind!r}; known are sleep, cpu, hold, release, write, erase"
+            msg = f"unknown stage {kind!r}; known are sleep, cpu, hold, release, write, read, erase"
             raise WireError(msg)
         return 0.0, 1
 

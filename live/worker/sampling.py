@@ -12,11 +12,10 @@ if TYPE_CHECKING:
 class Sampler:
     """Says when the next sample is due, and puts a sample into words."""
 
-    __slots__ = ("_cgroup", "_disk", "_interval_s", "due_s")
+    __slots__ = ("_cgroup", "_interval_s", "due_s")
 
-    def __init__(self, cgroup: CgroupV1 | CgroupV2, disk: str) -> None:
+    def __init__(self, cgroup: CgroupV1 | CgroupV2) -> None:
         self._cgroup = cgroup
-        self._disk = disk
         self._interval_s = 0.0
         self.due_s = float("inf")
 
@@ -38,5 +37,5 @@ class Sampler:
             f',"periods":{now.periods_count},"throttled_periods":{now.throttled_periods_count}'
             f',"throttled_s":{now.throttled_s:.9f},"memory":{now.memory_bytes}'
             f',"memory_raw":{now.memory_raw_bytes},"memory_peak":{now.memory_peak_bytes}'
-            f',"oom_kills":{now.oom_kills_count},"disk":{used_bytes(self._disk)}{dropped}}}\n'
+            f',"oom_kills":{now.oom_kills_count},"disk":{used_bytes()}{dropped}}}\n'
         ).encode()

@@ -13,7 +13,6 @@ import select
 from time import monotonic, sleep
 
 from .cgroup import own_cgroup
-from .disk import directory
 from .outlet import DriverGone, Outlet, unblock
 from .program import split
 from .roster import Roster
@@ -63,7 +62,7 @@ class Supervisor:
         self._out = Outlet(STDOUT)
         self._reader = LineReader(STDIN)
         self._cgroup = own_cgroup()
-        self._sampler = Sampler(self._cgroup, directory())
+        self._sampler = Sampler(self._cgroup)
         self._roster = Roster(self._cgroup.oom_kills_count)
         self._epoch_s = 0.0
         self._begun = False

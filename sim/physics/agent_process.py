@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from sim.machine import Compute, Erase, Finished, Hold, Program, Release, Sleep, Step, StepDone, Write
+from sim.machine import Compute, Erase, Finished, Hold, Program, Read, Release, Sleep, Step, StepDone, Write
 from sim.physics.cpu import Task
 from sim.physics.memory import INIT, PAGE_TABLE_RATIO
 
@@ -137,6 +137,15 @@ class AgentProcess:
 
     sleep_until = _sleep_until
 
+    def stall_until(self, at_s: float, then: Callable[[], object]) -> None:
+        """Call `then` when a disk is ready, at once where it is."""
+        wait_s = at_s - self._container.now
+        if wait_s <= 0:
+            then()
+            return
+        token = self._token
+        self._container.after(wait_s, lambda: then() if token == self._token else None)
+
     def burn(self, cpu_s: float, threads_count: int, then: Callable[[], object]) -> None:
         """Burn CPU on so many threads; `then` is called when the last is done."""
         hired_count = threads_count - len(self._tasks)
@@ -207,6 +216,8 @@ class _StepUnderWay:
             self._release(held, _pieces_count(held), 0)
         elif isinstance(work, Write):
             self._write(work, _pieces_count(work.size_bytes), 0)
+        elif isinstance(work, Read):
+            self._read(work)
         elif isinstance(work, Erase):
             self._erase()
 
@@ -243,7 +254,7 @@ class _StepUnderWay:
                 process.leaked_bytes += charged
             else:
                 process.held_bytes += charged
-            self._touch(work, pieces, piece + 1)
+            process.stall_until(self._container.room_s, lambda: self._touch(work, pieces, piece + 1))
 
         self._process.burn(size * self._container.profile.touch_s_per_byte, 1, touched)
 
@@ -276,20 +287,42 @@ class _StepUnderWay:
                 self._container.tell_full(self._process.agent)
                 self._worked()
                 return
-            self._write(work, pieces, piece + 1)
+            self._process.stall_until(self._container.room_s, lambda: self._write(work, pieces, piece + 1))
 
-        self._process.burn(size * self._container.profile.write_s_per_byte, 1, written)
+        storage = self._container.storage
+        self._process.burn(0.0 if storage is None else storage.append_cpu_s(size), 1, written)
+
+    def _read(self, work: Read) -> None:
+        """Read the agent's file piece by piece, each when the disk has brought what of it is not in memory."""
+        storage, agent = self._container.storage, self._process.agent
+        if storage is None:
+            self._worked()
+            return
+        whole_bytes = min(work.size_bytes, storage.file_bytes(agent))
+        # Page cache knows whole megabytes, each of which is to be read once.
+        piece_bytes = _PIECE_BYTES * max(1, math.ceil(whole_bytes / _PIECE_BYTES / _PIECES_MAX))
+
+        def read_from(start_bytes: int) -> None:
+            if start_bytes >= whole_bytes:
+                self._worked()
+                return
+            end_bytes = min(whole_bytes, start_bytes + piece_bytes)
+            cpu_s, ready_s = storage.read(agent, start_bytes, end_bytes)
+            self._process.stall_until(ready_s, lambda: self._process.burn(cpu_s, 1, lambda: read_from(end_bytes)))
+
+        read_from(0)
 
     def _erase(self) -> None:
         """Delete the agent's file: its pages go back as any others."""
-        agent, tmpfs = self._process.agent, self._container.tmpfs
-        size = 0 if tmpfs is None else tmpfs.file_bytes(agent)
+        storage, agent = self._container.storage, self._process.agent
+        if storage is None:
+            self._worked()
+            return
 
         def erased() -> None:
-            self._container.erase(agent)
-            self._worked()
+            self._process.stall_until(storage.erase(agent), self._worked)
 
-        self._process.burn(size * self._container.profile.release_s_per_byte, 1, erased)
+        self._process.burn(storage.erase_cpu_s(agent), 1, erased)
 
     def _finish(self) -> None:
         self._process.step_finished(

@@ -18,9 +18,9 @@ from sim.grid import wait_for_grid_s
 from sim.machine import DiskFull, Finished, Lost, Notice, Observer, ProcessKilled, Program, Refused, Sample, Struck
 from sim.physics.agent_process import AgentProcess, memory_owner
 from sim.physics.cpu import Task
-from sim.physics.memory import INIT, PROBE, ContainerMemory
+from sim.physics.memory import INIT, PROBE
+from sim.physics.storage import storage_of
 from sim.physics.supervisor import SimulatedSupervisor
-from sim.physics.tmpfs import SimulatedTmpfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,8 +70,7 @@ class SimulatedContainer:
         self.profile = around.profile
         self.observer: Observer = around.observer
         self.after = around.after
-        self.memory = ContainerMemory(memory_bytes_limit)
-        self.tmpfs = SimulatedTmpfs(spec.tmpfs[0].bytes_limit) if spec.tmpfs else None
+        self.memory, self.storage = storage_of(spec, memory_bytes_limit, around)
         self.supervisor = SimulatedSupervisor(around.env, around.cpu, spec.name)
         self.errand = self.supervisor.errand
         self.alive = not self.memory.enter(INIT, self._base_bytes(memory_bytes_limit), 0.0)
@@ -148,7 +147,6 @@ class SimulatedContainer:
     def read(self) -> Sample:
         """Read the container's counters as they stand now."""
         cpu = self.cpu.counters(self.name)
-        used = self.memory.used_bytes
         return Sample(
             container=self.name,
             at_s=self.now,
@@ -156,11 +154,11 @@ class SimulatedContainer:
             periods_count=cpu.periods_count,
             throttled_periods_count=cpu.throttled_periods_count,
             throttled_s=cpu.throttled_s,
-            memory_bytes=used,
-            memory_raw_bytes=used,
+            memory_bytes=self.memory.working_set_bytes,
+            memory_raw_bytes=self.memory.used_bytes,
             memory_peak_bytes=self.memory.peak_bytes,
             oom_kills_count=self.memory.kills_count,
-            disk_bytes=0 if self.tmpfs is None else self.tmpfs.used_bytes,
+            disk_bytes=0 if self.storage is None else self.storage.used_bytes,
         )
 
     # Programs.
@@ -231,19 +229,16 @@ class SimulatedContainer:
 
     def store(self, process: AgentProcess, size_bytes: int) -> int:
         """Append to a process's file and bury who dies of it; how much was stored is returned, 0 for a dead writer."""
-        if self.tmpfs is None:
+        if self.storage is None:
             return 0
-        fitting = self.tmpfs.fitting_bytes(process.agent, size_bytes)
-        self._bury(self.memory.write(process.owner, self.tmpfs.growth_bytes(process.agent, fitting)))
-        if not process.alive:
-            return 0
-        self.tmpfs.append(process.agent, fitting)
-        return fitting
+        stored_bytes, victims = self.storage.append(process.agent, process.owner, size_bytes)
+        self._bury(victims)
+        return stored_bytes if process.alive else 0
 
-    def erase(self, agent: str) -> None:
-        """Delete an agent's file."""
-        if self.tmpfs is not None:
-            self.memory.erase(self.tmpfs.erase(agent))
+    @property
+    def room_s(self) -> float:
+        """When the memory that was charged last is really there: what gave way to it may have to be written back."""
+        return 0.0 if self.storage is None else self.storage.room_s
 
     def tell_full(self, agent: str) -> None:
         """Tell that a write was refused; the agent's process says so itself."""
@@ -323,6 +318,8 @@ class SimulatedContainer:
     def end(self) -> None:
         """Stop everything in the container; programs under way are lost with it."""
         self.alive = False
+        if self.storage is not None:
+            self.storage.abandon()
         self.supervisor.halt()
         self._lose_programs()
         for process in self._processes.values():

@@ -20,6 +20,13 @@ ESTIMATES = {
     "restart_s_mean": "not measured: the time of a first start, create left out",
     "probe_cpu_s": "not measured: the order of magnitude of an interpreter's start",
     "write_s_per_byte": "not measured: the order of magnitude of a page fault and a copy",
+    "append_s_per_byte": "not measured: what appending to a volume took on the reference machine",
+    "read_s_per_byte": "not measured: what reading from memory took on the reference machine",
+    "fetch_s_per_byte": "not measured: what reading from a disk took besides on the reference machine",
+    "drop_s_per_byte": "not measured: what deleting a file took on the reference machine",
+    "disk_read_s_per_byte": "not measured: the wait for the reference machine's disk",
+    "disk_write_s_per_byte": "not measured: the wait for the reference machine's disk",
+    "disk_free_s_per_byte": "not measured: the wait for the reference machine's disk",
     "engine_start_s_mean": "not measured: the upper end of 0.15 to 0.7 s seen on the reference machine",
     "start_cpu_s": "not measured: what a start cost its container on the reference machine",
     "thread_memory_bytes": "not measured: what a worker's thread occupied on the reference machine",
@@ -67,6 +74,10 @@ class HostProfile:
     `thread_memory_bytes` is what each further thread of an agent occupies (the worker has a process for each), and
     `hire_memory_bytes` what the agent itself does besides whenever it gets some: pages that it no longer shares.
     `probe_memory_bytes` is what a health probe occupies while it runs.
+    On a volume, in CPU per byte: `append_s_per_byte` to write into page cache, `read_s_per_byte` to read what is in
+    memory (on a tmpfs, too), `fetch_s_per_byte` more for what is not, `drop_s_per_byte` to delete what is in memory.
+    The three of the `disk` are what a process waits for it, per byte: to read, to have dirty pages written back, to
+    give place back.
     """
 
     name: str
@@ -108,6 +119,13 @@ class HostProfile:
     thread_memory_bytes: int = 786_432
     probe_memory_bytes: int = 3_000_000
     hire_memory_bytes: int = 0
+    append_s_per_byte: float = 2.1e-10
+    read_s_per_byte: float = 1.3e-10
+    fetch_s_per_byte: float = 5e-11
+    drop_s_per_byte: float = 6.3e-11
+    disk_read_s_per_byte: float = 4.6e-10
+    disk_write_s_per_byte: float = 7e-10
+    disk_free_s_per_byte: float = 1.4e-10
 
     def __post_init__(self) -> None:
         """Name the origin of the constants that nobody measured."""

@@ -2,13 +2,19 @@
 
 Rule: a charge that would pass the limit makes the OOM killer take the process with the most resident memory, weighted
 by its `oom_score_adj`, again and again until the charge fits or the process that asked is itself dead. PID 1 dying is
-the container's death. Pages of a tmpfs are charged as well, but belong to no process: no kill frees them.
+the container's death. Pages of a tmpfs are charged as well, but belong to no process: no kill frees them. Page cache of
+a volume gives way before anybody dies (`sim/physics/page_cache.py`).
 Source: mm/oom_kill.c (`oom_badness`), Documentation/admin-guide/cgroup-v1/memory.rst.
-Known to be wrong: page cache is taken as part of the processes' base, and swap is not modelled: with a
-`memswap_limit` above `mem_limit` on a host with swap, the kernel would swap first.
+Known to be wrong: page cache of the programs themselves is taken as part of the processes' base, and swap is not
+modelled: with a `memswap_limit` above `mem_limit` on a host with swap, the kernel would swap first.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sim.physics.page_cache import PageCache
 
 PAGE_BYTES = 4096
 # A process's page tables: 8 bytes for each page of 4,096.
@@ -21,11 +27,12 @@ PROBE = "!probe"
 class ContainerMemory:
     """The memory of one container, by process; `INIT` is PID 1."""
 
-    __slots__ = ("_adjustments", "_limit", "_peak", "_resident", "files_bytes", "kills_count")
+    __slots__ = ("_adjustments", "_cache", "_limit", "_peak", "_resident", "files_bytes", "kills_count")
 
-    def __init__(self, memory_bytes_limit: int | None) -> None:
-        """Be empty, under a limit or (None) under none."""
+    def __init__(self, memory_bytes_limit: int | None, cache: PageCache | None = None) -> None:
+        """Be empty, under a limit or (None) under none; `cache` is there where there is a volume."""
         self._limit = memory_bytes_limit
+        self._cache = cache
         self._resident: dict[str, int] = {}
         self._adjustments: dict[str, float] = {}
         self._peak = 0
@@ -35,6 +42,16 @@ class ContainerMemory:
     @property
     def used_bytes(self) -> int:
         """What is charged now."""
+        return self._kept_bytes + (0 if self._cache is None else self._cache.used_bytes)
+
+    @property
+    def working_set_bytes(self) -> int:
+        """What is charged, less what the kernel takes back first: inactive page cache."""
+        return self.used_bytes - (0 if self._cache is None else self._cache.inactive_bytes)
+
+    @property
+    def _kept_bytes(self) -> int:
+        """What no reclaim frees."""
         return sum(self._resident.values()) + self.files_bytes
 
     @property
@@ -83,11 +100,27 @@ class ContainerMemory:
             self._peak = max(self._peak, self.used_bytes)
         return victims
 
+    def admit(self, cache_bytes: int) -> int:
+        """Make room for more page cache; how much of it fits is returned, and nobody dies of the rest."""
+        self._reclaim(cache_bytes)
+        room_bytes = cache_bytes if self._limit is None else max(0, self._limit - self.used_bytes)
+        fitting_bytes = min(cache_bytes, room_bytes)
+        self._peak = max(self._peak, self.used_bytes + fitting_bytes)
+        return fitting_bytes
+
     def erase(self, memory_bytes: int) -> None:
         """Free the pages of a file."""
         self.files_bytes -= memory_bytes
 
+    def _reclaim(self, memory_bytes: int) -> None:
+        """Have page cache give way to so much."""
+        if self._limit is None or self._cache is None or self.used_bytes + memory_bytes <= self._limit:
+            return
+        self._peak = max(self._peak, self._limit)
+        self._cache.shrink(self.used_bytes + memory_bytes - self._limit)
+
     def _make_room(self, memory_bytes: int, asking: str | None) -> list[str]:
+        self._reclaim(memory_bytes)
         victims: list[str] = []
         while self._limit is not None and self._resident and self.used_bytes + memory_bytes > self._limit:
             self._peak = max(self._peak, self._limit)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from scenarios.story import HostProbe, RudeNotices
 from sim.machine import Blow, Observer, Program, Refused, Struck
 from sim.notices import Notices
+from sim.physics.disk import SimulatedDisk
 from sim.physics.engine import Names, SimulatedEngine
 from sim.physics.host_probe import SimulatedProbe
 from sim.physics.kernel_cpu import KernelCpu
@@ -67,6 +68,7 @@ class SimulatedMachine:
         around = Surroundings(
             self._env,
             self._new_cpu(host),
+            SimulatedDisk(self._profile, lambda: float(self._env.now)),
             self._profile,
             observer,
             self._notices.put,

@@ -121,6 +121,7 @@ def container(
     tmpfs: tuple[told.Tmpfs, ...] = (),
     start_delay_s: float = 0.0,
     foreign: told.Foreign | None = None,
+    volume: told.Volume | None = None,
 ) -> told.Container:
     """A container of one CPU and 256 MiB, unless said otherwise."""
     return told.Container(
@@ -139,6 +140,7 @@ def container(
         tmpfs=tmpfs,
         start_delay_s=start_delay_s,
         foreign=foreign,
+        volume=volume,
     )
 
 

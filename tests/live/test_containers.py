@@ -11,6 +11,7 @@ from live.containers import (
     DISK,
     HEALTH,
     START_DELAY,
+    VOLUME,
     changes,
     create,
     join,
@@ -19,10 +20,11 @@ from live.containers import (
     swap_limit,
     update,
 )
+from live.image import VOLUME_HOME
 from live.labels import new_run_labels
 from live.networks import Networks
 from live.worker import disk, health, supervisor
-from scenarios.story import Container, Foreign, HealthCheck, Network, RestartPolicy
+from scenarios.story import Container, Foreign, HealthCheck, Network, RestartPolicy, Tmpfs, Volume
 
 if TYPE_CHECKING:
     import docker
@@ -162,7 +164,8 @@ def asked_for(spec: Container, *networks: str) -> dict[str, Any]:
 
 def test_the_worker_is_told_by_the_names_it_listens_to() -> None:
     """The driver cannot import the worker everywhere, so the names are written twice: they are the same."""
-    assert (disk.VARIABLE, supervisor.START_DELAY, supervisor.HEALTH) == (DISK, START_DELAY, HEALTH)
+    assert (disk.TMPFS, disk.VOLUME) == (DISK, VOLUME)
+    assert (supervisor.START_DELAY, supervisor.HEALTH) == (START_DELAY, HEALTH)
     assert health.VARIABLE == HEALTH
 
 
@@ -172,6 +175,33 @@ def test_a_plain_worker_is_told_nothing() -> None:
 
     assert ({}, None) == (asked["environment"], asked["healthcheck"])
     assert not {"restart_policy", "tmpfs", "mounts", "cap_add", "privileged"} & set(asked["host_config"])
+
+
+def test_a_volume_is_made_for_the_run_and_mounted_twice() -> None:
+    """Once where the image has a directory that anybody may write to, whose owner it takes, and once where it is."""
+    run = new_run_labels("run", 1.0)
+    asked = asked_for(dataclasses.replace(container(None, None), volume=Volume("data", "/var/data")))
+
+    assert asked["environment"] == {VOLUME: "/var/data"}
+    assert asked["host_config"]["mounts"] == [
+        {
+            "Target": place,
+            "Source": "tonnage-run-data",
+            "Type": "volume",
+            "ReadOnly": False,
+            "VolumeOptions": {"Labels": run.as_labels()},
+        }
+        for place in (VOLUME_HOME, "/var/data")
+    ]
+
+
+def test_a_tmpfs_is_no_volume() -> None:
+    """The worker is told of the first by the other name, and nothing is mounted that would outlive the container."""
+    asked = asked_for(dataclasses.replace(container(None, None), tmpfs=(Tmpfs("/scratch", MIB), Tmpfs("/more", None))))
+
+    assert asked["environment"] == {DISK: "/scratch"}
+    assert {"/scratch", "/more"} == set(asked["host_config"]["tmpfs"])
+    assert "mounts" not in asked["host_config"]
 
 
 def test_networks_beyond_the_first_are_joined() -> None:

@@ -101,9 +101,28 @@ class TestRecipe:
 
         assert sorted(names) == names
         assert {(0, 0, 0, "")} == {(member.mtime, member.uid, member.gid, member.uname) for member in members}
-        assert {0o644, 0o755} == {member.mode for member in members}
+        assert {0o644, 0o755, 0o1777} == {member.mode for member in members}
         assert any("worker/__pycache__/supervisor." in name for name in names)
         assert any("worker/__pycache__/health." in name for name in names)
+
+    def test_an_empty_directory_is_everybodys(self) -> None:
+        """A volume that is mounted there takes its permissions over; it is the only one that anybody may write to."""
+        with tarfile.open(fileobj=io.BytesIO(base_recipe().context())) as tar:
+            members = tar.getmembers()
+        place = f"root{image.VOLUME_HOME}"
+
+        assert [(place, True)] == [(member.name, member.isdir()) for member in members if member.mode & 0o022]
+        assert [] == [member.name for member in members if member.name.startswith(f"{place}/")]
+
+    @pytest.mark.parametrize(("name", "other"), [("VOLUME_HOME", "/elsewhere"), ("VOLUME_MODE", 0o755)])
+    def test_that_directory_is_part_of_the_tag(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, other: str | int
+    ) -> None:
+        """An image that was built without it, or with another, is not taken for this one."""
+        before = base_recipe().tag
+        monkeypatch.setattr(image, name, other)
+
+        assert base_recipe().tag != before
 
     def test_what_ldd_says_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Names with their paths, the loader by its own, and neither the kernel's page nor what is missing."""

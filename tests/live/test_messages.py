@@ -11,6 +11,7 @@ from sim.machine import (
     Hold,
     Lost,
     Program,
+    Read,
     Refused,
     Release,
     Sample,
@@ -24,7 +25,8 @@ from sim.machine import (
 
 def test_a_program_is_put_into_words() -> None:
     """Every kind of work has its word, demands as they were drawn."""
-    work = (Sleep(0.5), Compute(0.25, 2), Hold(4096, leak=False), Hold(8192, leak=True), Release(), Write(512), Erase())
+    memory = (Hold(4096, leak=False), Hold(8192, leak=True), Release())
+    work = (Sleep(0.5), Compute(0.25, 2), *memory, Write(512), Read(256), Erase())
     words = [["sleep", 0.5], ["cpu", 0.25, 2], ["hold", 4096, False], ["hold", 8192, True], ["release"]]
     steps = (Step(0, 1.5, 0.0, work), Step(1, None, 0.3, ()))
 
@@ -37,7 +39,7 @@ def test_a_program_is_put_into_words() -> None:
         "process": "main",
         "until": 60.0,
         "steps": [
-            [0, 1.5, 0.0, [*words, ["write", 512], ["erase"]]],
+            [0, 1.5, 0.0, [*words, ["write", 512], ["read", 256], ["erase"]]],
             [1, None, 0.3, []],
         ],
     }

@@ -332,8 +332,8 @@ LIFE = [
                 "goal cannot be met."
             ),
             (
-                "goals.b: disk_full_count is not measured here, because no container it covers has a tmpfs; the goal "
-                "cannot be met."
+                "goals.b: disk_full_count is not measured here, because no container it covers has a tmpfs or a "
+                "volume; the goal cannot be met."
             ),
             (
                 "goals.c: unhealthy_count is not measured here, because no container it covers has a healthcheck; the "
@@ -347,6 +347,41 @@ LIFE = [
             "mem_limit: 1g, restart: on-failure, tmpfs: '/a:size=1m', healthcheck: {}}\ngoals:\n"
             "  a: {metric: recovery_s, max: 3s}\n  b: {metric: disk_bytes_max, max: 3m}\n"
             "  c: {metric: unhealthy_count, container: box, max: 3}"
+        ),
+        [],
+    ),
+    (
+        "mem_limit: 1g}",
+        (
+            "mem_limit: 1g}\ngoals:\n  a: {metric: disk_bytes_max, max: 3m}\n"
+            "  b: {metric: page_cache_bytes_mean, container: box, max: 3m}"
+        ),
+        [
+            (
+                "goals.a: disk_bytes_max is not measured here, because no container it covers has a tmpfs or a volume; "
+                "the goal cannot be met."
+            ),
+            (
+                "goals.b: page_cache_bytes_mean is not measured here, because no container it covers has a volume; the "
+                "goal cannot be met."
+            ),
+        ],
+    ),
+    (
+        "mem_limit: 1g}",
+        "mem_limit: 1g, tmpfs: '/a:size=1m'}\ngoals: [{metric: page_cache_bytes_mean, max: 3m}]",
+        [
+            (
+                "goals.page_cache_bytes_mean: page_cache_bytes_mean is not measured here, because no container it "
+                "covers has a volume; the goal cannot be met."
+            ),
+        ],
+    ),
+    (
+        "mem_limit: 1g}",
+        (
+            "mem_limit: 1g, volumes: ['data:/data']}\ngoals:\n  a: {metric: disk_bytes_max, max: 3g}\n"
+            "  b: {metric: disk_full_count, max: 0}\n  c: {metric: page_cache_bytes_mean, container: box, max: 3m}"
         ),
         [],
     ),

@@ -102,6 +102,9 @@ def test_a_file_of_thousands_of_names_is_not_looked_through() -> None:
     [
         ("containers.a.mem_limit", True),
         ("agents.a.steps.0.hold", True),
+        ("agents.a.steps.0.write", True),
+        ("agents.a.steps.0.read", True),
+        ("agents.a.steps.0.read.uniform.1", True),
         ("agents.a.steps.0.hold.gamma.mean", True),
         ("agents.a.steps.0.hold.gamma.cv", False),
         ("agents.a.count", False),

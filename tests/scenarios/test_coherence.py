@@ -202,8 +202,16 @@ INCOHERENT = [
         "{compute: 20ms}]",
         "{compute: 20ms}, {write: 1m}]",
         (
-            't:12: agents.worker.steps.3.write is "1m"; it must be in a container with a tmpfs, such as tmpfs: '
-            "/scratch:size=50m"
+            't:12: agents.worker.steps.3.write is "1m"; it must be in a container with a disk, such as tmpfs: '
+            "/scratch:size=50m or volumes: [data:/data]"
+        ),
+    ),
+    (
+        "{compute: 20ms}]",
+        "{compute: 20ms}, {read: {uniform: [1m, 2m]}}]",
+        (
+            "t:12: agents.worker.steps.3.read is a mapping; it must be in a container with a disk, such as tmpfs: "
+            "/scratch:size=50m or volumes: [data:/data]"
         ),
     ),
     (
@@ -252,6 +260,15 @@ def test_what_does_not_go_together_is_named(before: str, after: str, complaint: 
         load_text(TWO.replace(before, after), "t")
 
     assert [complaint] == [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("disk", ["volumes: ['data:/data']", "tmpfs: '/a:size=1m'"])
+def test_any_amount_can_be_read(disk: str) -> None:
+    """What is not there is not read, so it need not fit; a volume is never too small for a write either."""
+    write = ", {write: 100g}" if "volumes" in disk else ""
+    text = TWO.replace("cpus: 1, mem_limit: 256m", disk).replace("20ms}]", f"20ms}}, {{read: 100g}}{write}]")
+
+    assert 1 == len(load_text(text, "t").agents)
 
 
 def test_debt_lets_any_amount_pass() -> None:

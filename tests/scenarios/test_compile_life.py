@@ -80,6 +80,23 @@ def test_writing_and_erasing_are_stages(story: Story) -> None:
     assert (told.Erase(), told.Erase()) == stages[2:]
 
 
+def test_agents_of_a_volume_write_and_read_there() -> None:
+    """It is the container's, by its name and its place; a program of one's own has mounts, and others have none."""
+    worker = "{box: {volumes: ['data:/var/data']}, job: {image: x, volumes: ['logs:/logs']}, plain: {}}"
+    steps = "[{write: 1m}, {read: {uniform: [1m, 2m]}}, {read: 4k}, erase, {compute: 1ms}]"
+    text = (SMALL % "").replace("{box: {}}", worker) + f"agents: {{w: {{container: box, steps: {steps}}}}}\n"
+    story = load_text(text, "t")
+
+    assert [told.Volume("data", "/var/data"), None, None] == [one.volume for one in story.containers]
+    assert told.Foreign("x", mounts=(told.Mount("logs", "/logs", read_only=False),)) == story.container("job").foreign
+    assert (
+        told.Write(law(MIB)),
+        told.Read(Law("uniform", (1.0 * MIB, 2.0 * MIB))),
+        told.Read(law(4096)),
+        told.Erase(),
+    ) == story.agents[0].stages[:4]
+
+
 def test_every_fault_is_compiled_in_the_order_of_the_file(story: Story) -> None:
     """Only the slow start is none: it has become its container's own."""
 

@@ -54,7 +54,7 @@ live:
 """
 
 LAWS = "constant, uniform, exponential, lognormal, gamma, empirical"
-STAGES = "take, call, compute, hold, leak, release, sleep, write, erase"
+STAGES = "take, call, compute, hold, leak, release, sleep, write, read, erase"
 
 # What is replaced by what, and the whole complaint about it.
 WRONG = [

@@ -16,6 +16,7 @@ def test_the_sound_story_is_sound() -> None:
 
 
 D, H, IMAGE, N = "depends_on: [one]", "healthcheck: {interval: 1s}", "image: redis:7", "networks: [back]}"
+TMPFS = 'tmpfs: "/scratch:size=20m"'
 CHECK = "healthcheck: {test: [CMD, redis-cli, ping]}"
 WORKER = "it must be left out, or come with an image: our worker needs none"
 WRONG = [
@@ -123,6 +124,43 @@ WRONG = [
         "t:8: containers.db.ports is reserved for a coming version of Tonnage and cannot be used yet; remove it",
     ),
     (
+        N,
+        "volumes: ['data:/data']}",
+        "t:6: containers.one.volumes is a list of 1; it must be left out, because agents write to its tmpfs",
+    ),
+    (
+        TMPFS,
+        "volumes: ['data:/data', 'logs:/logs']",
+        (
+            "t:6: containers.one.volumes is a list of 2; it must be one volume, because agents write to one place; "
+            "write for example [data:/data]"
+        ),
+    ),
+    (
+        TMPFS,
+        "volumes: ['/srv:/data:ro']",
+        (
+            't:6: containers.one.volumes.0 is "/srv:/data:ro"; it must be a volume by its name: a path of the host is '
+            "for an image; write for example data:/data"
+        ),
+    ),
+    (
+        TMPFS,
+        "volumes: ['data:/data:ro']",
+        (
+            't:6: containers.one.volumes.0 is "data:/data:ro"; it must be one that agents can write to; write for '
+            "example data:/data"
+        ),
+    ),
+    (
+        TMPFS,
+        "volumes: data:/data",
+        (
+            't:6: containers.one.volumes is "data:/data"; it must be a list of SOURCE:TARGET, with or without :ro '
+            "behind it"
+        ),
+    ),
+    (
         "front: {}",
         "front: {driver: bridge}",
         "t:4: networks.front.driver is reserved for a coming version of Tonnage and cannot be used yet; remove it",
@@ -145,6 +183,14 @@ def test_one_mistake_is_answered_with_one_exact_line(before: str, after: str, co
 def test_a_health_check_can_be_switched_off(off: str) -> None:
     """Then nothing of it is asked for, and there is none."""
     assert load_text(SOUND.replace(H, off), "t").container("two").health is None
+
+
+@pytest.mark.parametrize("volumes", ["['data:/data']", "['data:/data:rw']", "[]"])
+def test_agents_may_have_a_volume_of_their_own(volumes: str) -> None:
+    """One by its name, which they can write to, takes the place of a tmpfs; an empty list is none."""
+    text = SOUND.replace(TMPFS, f"volumes: {volumes}").replace("{write: 1m}, erase, ", "")
+
+    assert (volumes != "[]") == (load_text(text, "t").container("one").volume is not None)
 
 
 def test_a_network_needs_no_value() -> None:

@@ -64,6 +64,25 @@ WRONG = [
         "networks: [back, front, back]",
         't:6: containers.one.networks.2 is "back"; it must be another network: it is in the list already',
     ),
+    (
+        'tmpfs: "/scratch:size=20m", restart: no, networks: [back]}\n  two: {host: left,',
+        "volumes: ['data:/data']}\n  two: {host: left, volumes: ['data:/other'],",
+        (
+            't:6: containers.one.volumes.0 is "data:/data"; it must be another volume: the agents of two have data to '
+            "themselves"
+        ),
+    ),
+    (
+        'tmpfs: "/scratch:size=20m", restart: no, networks: [back]}\n  two: {host: left,',
+        (
+            "volumes: ['data:/data']}\n  job: {host: left, image: x, volumes: ['logs:/logs', 'data:/data:ro']}\n"
+            "  two: {host: left,"
+        ),
+        (
+            't:7: containers.job.volumes.1 is "data:/data:ro"; it must be another volume: the agents of one have data '
+            "to themselves"
+        ),
+    ),
 ]
 
 
@@ -71,6 +90,16 @@ WRONG = [
 def test_what_does_not_go_together_is_named(before: str, after: str, complaint: str) -> None:
     """The finding is the only one, with its line, its value and what would go."""
     assert [complaint] == complaints(before, after)
+
+
+def test_programs_of_ones_own_may_share_a_volume() -> None:
+    """Nobody's page cache is modelled there; and volumes of agents by other names are no matter."""
+    text = SOUND.replace('tmpfs: "/scratch:size=20m"', "volumes: ['data:/data']").replace(
+        "image: redis:7", "image: redis:7, volumes: ['shared:/a', 'other:/b']"
+    )
+    told = text.replace("agents:\n", "  job: {host: right, image: x, volumes: ['shared:/c:ro']}\nagents:\n")
+
+    assert 4 == len(load_text(told, "t").containers)
 
 
 @pytest.mark.parametrize("policy", ["no", "on-failure", "on-failure:3"])

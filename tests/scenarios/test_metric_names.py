@@ -50,15 +50,15 @@ def test_a_negative_bound_is_refused() -> None:
 
 
 def test_what_a_metric_needs_is_said_of_those_that_not_every_story_has() -> None:
-    """A metric of restarts, disks or health checks means nothing where there are none."""
-    needs = {
-        name: metric.needs for name, metric in METRICS.items() if metric.needs in {"restart", "tmpfs", "healthcheck"}
-    }
+    """A metric of restarts, disks, volumes or health checks means nothing where there are none."""
+    of_a_life = {"restart", "disk", "volume", "healthcheck"}
+    needs = {name: metric.needs for name, metric in METRICS.items() if metric.needs in of_a_life}
 
     assert {
         "restart_count": "restart",
         "recovery_s": "restart",
-        "disk_bytes_max": "tmpfs",
-        "disk_full_count": "tmpfs",
+        "disk_bytes_max": "disk",
+        "disk_full_count": "disk",
+        "page_cache_bytes_mean": "volume",
         "unhealthy_count": "healthcheck",
     } == needs

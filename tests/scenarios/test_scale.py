@@ -221,6 +221,18 @@ def test_writes_shrink_by_memory(alive: Story) -> None:
     assert (told.Write(Law("uniform", (0.5 * MIB, 1.0 * MIB))), told.Erase()) == (stages[0], stages[2])
 
 
+def test_reads_shrink_by_memory_and_a_volume_stays() -> None:
+    """What is read is a size like what was written; a volume has no size, only a name and a place."""
+    text = TEXT.replace("  free: {cpu_shares: 256}", "  free: {cpu_shares: 256, volumes: ['data:/data']}")
+    text = text.replace("container: box\n    think", "container: free\n    think")
+    small = shrink(load_text(text.replace("- release\n", "- read: {uniform: [16m, 32m]}\n      - write: 1m\n"), "t"))
+
+    assert (told.Read(Law("uniform", (MIB, 2.0 * MIB))), told.Write(Law("constant", (MIB / 16,)))) == (
+        small.agents[0].stages[-2:]
+    )
+    assert told.Volume("data", "/data") == small.container("free").volume
+
+
 def test_faults_shrink_with_what_they_strike(alive: Story) -> None:
     """Times, hangs, leaks and lateness by time, sizes by memory, quotas by cpus; an engine is away as long as ever."""
 

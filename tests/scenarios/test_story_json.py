@@ -34,6 +34,20 @@ def test_a_host_s_probe_survives_its_record_and_no_other_host_speaks_of_one() ->
     assert [True, False] == ["probe" in host for host in data["hosts"]]
 
 
+def test_a_volume_survives_its_record_and_no_other_container_speaks_of_one() -> None:
+    """So that a story without volumes reads the same in records of any age; writing and reading it stay apart."""
+    text = "purpose: P.\nduration: 5s\nhosts: {local: {cpus: 2, memory: 4g}}\n"
+    text += "containers: {box: {volumes: ['data:/data']}, plain: {}}\n"
+    text += "agents: {w: {container: box, think: 1s, steps: [{write: 1m}, {read: 1m}, erase]}}\n"
+    story = load_text(text, "t")
+    data = json.loads(json.dumps(story_to_json(story)))
+
+    assert story == story_from_json(data)
+    assert [{"name": "data", "path": "/data"}, None] == [one.get("volume") for one in data["containers"]]
+    assert "volume" not in data["containers"][1]
+    assert ["write", "read", "erase"] == [stage["stage"] for stage in data["agents"][0]["stages"]]
+
+
 def test_faults_with_the_same_fields_stay_apart(story: Story) -> None:
     """A killed container and a filled disk both have a time and a container; each is written with its kind."""
     kinds = [fault["fault"] for fault in story_to_json(story)["faults"]]

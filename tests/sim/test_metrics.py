@@ -245,6 +245,20 @@ def test_a_disk_has_its_highest_level_and_its_refusals() -> None:
     assert not {"disk_bytes_max", "disk_full_count"} & set(figures(one, recorder))
 
 
+def test_page_cache_is_what_is_charged_beside_the_working_set() -> None:
+    """With a volume, its mean over the window; with a tmpfs or without a disk there is none."""
+    one = story("a")
+    volume = told.Volume("data", "/data")
+    with_volume = dataclasses.replace(one, containers=(dataclasses.replace(one.containers[0], volume=volume),))
+    recorder = recorded(
+        *(at(at_s, memory_bytes=100, memory_raw_bytes=raw) for at_s, raw in ((10.0, 200), (15.0, 500), (20.0, 500))),
+        ends=(),
+    )
+
+    assert 325.0 == figures(with_volume, recorder)["page_cache_bytes_mean"]
+    assert "page_cache_bytes_mean" not in figures(one, recorder)
+
+
 def test_a_health_check_gives_its_turns() -> None:
     """A container that is asked how it is has a count of turns to unhealthy, zero where there was none."""
     one = story("a")

@@ -44,7 +44,7 @@ def events(name: str, what: str, physics_seed: int = 0) -> Counter[str]:
     [
         *("child-kill", "container-kill", "container-starts", "cpu-threads", "disk-full", "disk-quota"),
         *("engine-crash", "engine-stop", "host-loss", "memory-leak-siblings", "restart-backoff", "slow-start"),
-        "sudden-leak",
+        *("page-cache", "sudden-leak"),
     ],
 )
 def test_a_story_meets_its_goals_and_breaks_no_law(name: str) -> None:
@@ -97,6 +97,22 @@ def test_a_full_disk_refuses_and_kills_nobody() -> None:
     assert refused_s
     assert min(refused_s) >= filled_s
     assert 32 * 1024**2 == value("disk-full", "disk_bytes_max", "agents")
+
+
+def test_page_cache_fills_what_memory_there_is_and_is_no_working_set() -> None:
+    """Agents that write far more than the limit are charged all of it, nearly all as page cache, and nobody dies."""
+    mib = 1024**2
+    assert 48 * mib == value("page-cache", "memory_bytes_max", "logs")
+    assert value("page-cache", "disk_bytes_max", "logs") > 5 * 48 * mib
+    assert value("page-cache", "memory_bytes_mean", "logs") < 10 * mib
+    assert value("page-cache", "page_cache_bytes_mean", "logs") > 30 * mib
+    assert 0 == sum(one.value for one in outcome_of("page-cache").metrics if one.name == "oom_kill_count")
+
+
+def test_what_does_not_fit_in_memory_is_read_from_the_disk_again() -> None:
+    """The same reader takes longer by the disk's time for what it reads where its file has no room."""
+    slower_s = value("page-cache", "step_latency_s_p50", "tight") - value("page-cache", "step_latency_s_p50", "roomy")
+    assert slower_s > 0.5 * 32 * 1024**2 * PROFILE.disk_read_s_per_byte
 
 
 def test_a_sudden_leak_ends_with_the_leak() -> None:

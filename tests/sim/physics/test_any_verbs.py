@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scenarios import story as told
-from sim.machine import Blow, Compute, Erase, Hold, Release, Sleep, Write
+from sim.machine import Blow, Compute, Erase, Hold, Read, Release, Sleep, Write
 from sim.physics.host_profile import load_profile
 from tests.sim.physics.bench import (
     ALWAYS,
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 OTHER = dataclasses.replace(HOST, name="other")
 HOST_OF = {"a": "h", "b": "h", "c": "other", "d": "other"}
+# The container whose agents write to a volume, where the others may have a tmpfs.
+WITH_VOLUME = "b"
 AGENTS = ("w/0", "w/1", "w/2")
 POLICIES = (NO, ALWAYS, UNLESS_STOPPED, ON_FAILURE, told.RestartPolicy("on-failure", 2))
 BLOWS: tuple[Blow, ...] = ("stop", "crash", "loss")
@@ -91,6 +93,7 @@ class Chance:
 
     def _container(self, name: str) -> told.Container:
         draw = self._random
+        has_volume = name == WITH_VOLUME
         return container(
             name,
             host=HOST_OF[name],
@@ -99,7 +102,8 @@ class Chance:
             memory_bytes_limit=draw.choice([None, 20 * MIB, 64 * MIB]),
             stop_grace_s=draw.choice([0.0, 1.5, 10.0]),
             health=draw.choice([None, told.HealthCheck(1.0, 0.3, 2, 3.0)]),
-            tmpfs=draw.choice([(), (told.Tmpfs("/s", 8 * MIB),), (told.Tmpfs("/s", None),)]),
+            tmpfs=draw.choice([(), *((told.Tmpfs("/s", size),) for size in (8 * MIB, None) if not has_volume)]),
+            volume=told.Volume("files", "/v") if has_volume else None,
             start_delay_s=draw.choice([0.0, 0.0, 2.0]),
             foreign=draw.choice([None, None, None, told.Foreign("nginx")]),
         )
@@ -116,6 +120,7 @@ class Chance:
             Hold(draw.randrange(30 * MIB), draw.random() < 0.3),
             Release(),
             Write(draw.randrange(12 * MIB)),
+            Read(draw.randrange(24 * MIB)),
             Erase(),
         ]
         return draw.choice(kinds)
@@ -134,7 +139,7 @@ def asking(env: simpy.Environment, chance: Chance, asked: list[simpy.Event]) -> 
 def test_every_question_is_answered_and_nothing_is_left(env: simpy.Environment, seed: int) -> None:
     """However blows, limits, kills and programs fall together: no answer stays owed, no container, start or CPU group.
 
-    What memory holds is never less than what lies on the disk.
+    What memory holds is never less than what lies on a tmpfs, and no more than what is charged.
     """
     heard = Heard()
     faults = (RUDE,) if seed % 2 else ()
@@ -150,4 +155,6 @@ def test_every_question_is_answered_and_nothing_is_left(env: simpy.Environment, 
     for name, host in HOST_OF.items():
         with pytest.raises(KeyError):
             machine._engines[host].around.cpu.counters(name)
-    assert all(0 <= sample.disk_bytes <= sample.memory_bytes for sample in heard.samples)
+    assert all(0 <= sample.memory_bytes <= sample.memory_raw_bytes for sample in heard.samples)
+    on_tmpfs = [sample for sample in heard.samples if sample.container != WITH_VOLUME]
+    assert all(0 <= sample.disk_bytes <= sample.memory_bytes for sample in on_tmpfs)

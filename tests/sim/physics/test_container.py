@@ -30,6 +30,7 @@ from sim.machine import (
 )
 from sim.physics.container import SimulatedContainer
 from sim.physics.cpu import GroupLimits, Task
+from sim.physics.disk import SimulatedDisk
 from sim.physics.host_profile import load_profile
 from sim.physics.processor_sharing import ProcessorSharing
 from sim.physics.surroundings import Surroundings
@@ -78,7 +79,8 @@ def test_errand_queued_by_an_errand_is_run_once(env: simpy.Environment) -> None:
     cpu = CountingCpu(env)
     cpu.add_group("a", GroupLimits(None, 1024, None))
     spec = told.Container("a", "h", None, 64 * MIB, 64 * MIB, 1024, None, 100, 2.0)
-    around = Surroundings(env, cpu, load_profile(None), Heard(), ignore, 1.0)
+    disk = SimulatedDisk(load_profile(None), lambda: float(env.now))
+    around = Surroundings(env, cpu, disk, load_profile(None), Heard(), ignore, 1.0)
     life = SimulatedContainer(around, spec, None, ignore)
     ended: list[float] = []
     life.errand(1.0, lambda: life.errand(2.0, lambda: ended.append(env.now)))

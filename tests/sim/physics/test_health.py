@@ -11,6 +11,7 @@ from scenarios.story import Foreign, HealthCheck
 from sim.machine import Died, HealthChanged, Sample
 from sim.physics.container import SimulatedContainer
 from sim.physics.cpu import GroupLimits
+from sim.physics.disk import SimulatedDisk
 from sim.physics.health import HealthWatch
 from sim.physics.surroundings import Surroundings
 from tests.sim.physics.bench import MIB, ROUND, Heard, container, fluid_cpu, machine_of, notices
@@ -208,7 +209,8 @@ def test_a_probe_that_is_given_up_leaves_no_memory(env: simpy.Environment) -> No
     profile = dataclasses.replace(SLOW_PROBE, probe_memory_bytes=5 * MIB)
     cpu = fluid_cpu(env, 2)
     cpu.add_group("a", GroupLimits(None, 1024, None))
-    around = Surroundings(env, cpu, profile, Heard(), lambda *_: None, 1.0)
+    disk = SimulatedDisk(profile, lambda: float(env.now))
+    around = Surroundings(env, cpu, disk, profile, Heard(), lambda *_: None, 1.0)
     life = SimulatedContainer(around, container(), None, lambda *_: None)
     watch = HealthWatch(around, life, CHECK, 0.0)
     seen_bytes = []

@@ -87,7 +87,8 @@ def test_a_profile_from_before_takes_estimates_and_says_so() -> None:
         del origin[name]
     profile = profile_from_json({**data, "origin": origin}, "p.json")
 
-    stand_ins = (None, 0.02, 6e-10, 0.7, 0.022, 786_432, 0, 3_000_000)
+    of_volumes = (2.1e-10, 1.3e-10, 5e-11, 6.3e-11, 4.6e-10, 7e-10, 1.4e-10)
+    stand_ins = (None, 0.02, 6e-10, *of_volumes, 0.7, 0.022, 786_432, 0, 3_000_000)
     assert stand_ins == tuple(getattr(profile, name) for name in ESTIMATES)
     assert ESTIMATES == {name: profile.origin[name] for name in ESTIMATES}
 

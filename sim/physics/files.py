@@ -1,7 +1,7 @@
-"""A tmpfs: files in memory, one per agent, in whole pages under a limit of their own.
+"""The files on one file system, one per agent, in whole pages under a limit of their own.
 
-A file outlives the process that wrote it, but not the container's life. Its pages are charged to the container's
-memory (`sim/physics/memory.py`), which may end in an OOM kill long before the file system is full.
+On a tmpfs a file outlives the process that wrote it, but not the container's life. Its pages are charged to the
+container's memory (`sim/physics/memory.py`), which may end in an OOM kill long before the file system is full.
 Source: mm/shmem.c (`shmem_inode_acct_blocks`), Documentation/filesystems/tmpfs.rst.
 Known to be wrong: without a limit of its own a tmpfs still ends at half of the host's memory.
 """
@@ -13,8 +13,8 @@ import math
 from sim.physics.memory import PAGE_BYTES
 
 
-class SimulatedTmpfs:
-    """What lies on one tmpfs; None is no limit."""
+class AgentFiles:
+    """What lies on one file system; None is no limit."""
 
     __slots__ = ("_bytes_limit", "_sizes", "used_bytes")
 
