@@ -226,8 +226,10 @@ def _places(spec: Container, run: RunLabels, network: str) -> dict[str, Any]:
         name = f"tonnage-{run.run}-{spec.volume.name}"
         # An empty volume takes its owner from what the image has at the place where it is mounted, so once where the
         # worker's image has a directory of nobody's, and once where the story wants it.
-        places = dict.fromkeys((VOLUME_HOME, spec.volume.path))
-        told["mounts"] = [_mount(Mount(name, place, read_only=False), run) for place in places]
+        told["mounts"] = [
+            _mount(Mount(name, place, read_only=False), run, no_copy=place != VOLUME_HOME)
+            for place in dict.fromkeys((VOLUME_HOME, spec.volume.path))
+        ]
     return told
 
 
@@ -236,10 +238,17 @@ def _tmpfs_options(tmpfs: Tmpfs) -> str:
     return f"{size}mode=1777,uid={NOBODY.partition(':')[0]}"
 
 
-def _mount(mount: Mount, run: RunLabels) -> dict[str, Any]:
+def _mount(mount: Mount, run: RunLabels, *, no_copy: bool = False) -> dict[str, Any]:
     from docker.types import Mount as EngineMount
 
     if mount.source.startswith("/"):
         return EngineMount(mount.target, mount.source, type="bind", read_only=mount.read_only)
     # A volume that is there keeps its own labels and outlives the run; one that is made for the run goes with it.
-    return EngineMount(mount.target, mount.source, type="volume", read_only=mount.read_only, labels=run.as_labels())
+    return EngineMount(
+        mount.target,
+        mount.source,
+        type="volume",
+        read_only=mount.read_only,
+        no_copy=no_copy,
+        labels=run.as_labels(),
+    )

@@ -81,7 +81,7 @@ ORIGINS = {
     "drop_s_per_byte": f"container CPU to delete a file of 8 MiB of page cache, mean of {PARTS_COUNT}",
     "fetch_s_per_byte": f"container CPU to read 96 MiB of a disk, less that of page cache, median of {WHOLES_COUNT}",
     "disk_read_s_per_byte": f"latency beyond CPU of reading 96 MiB of a disk, median of {WHOLES_COUNT}",
-    "disk_write_s_per_byte": f"latency beyond CPU of writing what memory has no room for, median of {WHOLES_COUNT}",
+    "disk_write_s_per_byte": f"latency of writing what memory has no room for, median of {WHOLES_COUNT}",
     "disk_free_s_per_byte": f"latency beyond CPU of deleting 96 MiB on a disk, median of {WHOLES_COUNT}",
     "respawn_s_mean": f"an agent's first program less its second, medians of {SPAWNS_COUNT}",
 }

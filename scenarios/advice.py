@@ -21,7 +21,7 @@ from scenarios.demand import (
 from scenarios.laws import law_max, law_mean
 from scenarios.life_advice import crowded, life_warnings, loop_of, restarts
 from scenarios.metric_names import METRICS
-from scenarios.story import Call, Hold, Read, Release, RollingWindow, Take
+from scenarios.story import Call, Erase, Hold, Read, Release, RollingWindow, Take, Write
 from scenarios.units import show_duration, show_number, show_size
 
 if TYPE_CHECKING:
@@ -232,22 +232,28 @@ def _tmpfs(story: Story, path: str, container: Container, demands: dict[str, Gro
 
 
 def _page_cache(story: Story, path: str, container: Container, demands: dict[str, GroupDemand]) -> Iterator[Advice]:
-    """Warn of files that are read again and again and have no room: the kernel keeps none of them in memory then."""
+    """Warn of files that are read again and again and have no room: the kernel keeps hardly any of them then."""
     limit = container.memory_bytes_limit
     if limit is None or container.volume is None:
         return
-    files = math.fsum(
-        group.count
-        * max((law_mean(stage.size_bytes) for stage in group.stages if isinstance(stage, Read)), default=0.0)
-        for group in _groups(story, container)
-    )
+    groups = _groups(story, container)
+    files = math.fsum(group.count * _read_again_bytes(story, group, demands[group.name]) for group in groups)
     room = max(0.0, limit - _memory_mean(story, container, demands))
     if files > room:
         yield Advice(
             path,
             f"its agents read {show_size(files)} of files again and again and mem_limit leaves about "
-            f"{show_size(room)} for page cache: all of it comes from the disk each time.",
+            f"{show_size(room)} for page cache: most of it comes from the disk each time.",
         )
+
+
+def _read_again_bytes(story: Story, group: AgentGroup, demand: GroupDemand) -> float:
+    """What one agent reads in a step, as far as it can have written so much by the end of the run."""
+    read = max((law_mean(stage.size_bytes) for stage in group.stages if isinstance(stage, Read)), default=0.0)
+    written = math.fsum(law_mean(stage.size_bytes) for stage in group.stages if isinstance(stage, Write))
+    if not any(isinstance(stage, Erase) for stage in group.stages):
+        written *= max(1.0, demand.steps_per_s * story.duration_s / group.count)
+    return min(read, written)
 
 
 def _swap(story: Story, path: str, container: Container) -> Iterator[Advice]:

@@ -40,6 +40,7 @@ from scenarios.story import RestartPolicy
 OF_AN_IMAGE = ("command", "environment", "user", "cap_add", "privileged", "read_only")
 
 
+# Where a container's first volume stands.
 AT_FIRST = ("volumes", 0)
 
 

@@ -74,7 +74,7 @@ def group_demand(story: Story, group: AgentGroup) -> GroupDemand:
 
 
 def stage_s_mean(story: Story, stage: Stage) -> float:
-    """Return how long a stage takes on average where nobody waits; memory and files are written in no time."""
+    """Return how long a stage takes on average where nobody waits; memory and files take no time."""
     if isinstance(stage, Sleep):
         return law_mean(stage.duration_s)
     if isinstance(stage, Compute):

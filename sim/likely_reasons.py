@@ -46,11 +46,16 @@ REASONS = (
     (
         "memory_bytes",
         "likely the host profile's memory of a supervisor or an agent is too high, or pages are given back sooner",
-        "likely page cache or an allocator's reserve, which the model does not hold, or a profile that is too low",
+        "likely an allocator's reserve, which the model does not hold, or a profile that is too low",
+    ),
+    (
+        "page_cache_bytes",
+        "likely pages that the real kernel took for active, or gave up in a burst of writes, and the model did not",
+        "likely pages that the model took for active, where the real kernel gave them up when others came back",
     ),
     (
         "oom_kill",
-        "likely the kernel reclaimed page cache first, where the model kills at once",
+        "likely the programs' own page cache gave way first, where the model kills at once",
         "likely the kernel killed more than one process for one shortage, or charged pages ahead in batches",
     ),
     (

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from scenarios.story import Story
+    from scenarios.story import Container, Story
     from sim.agreement import MetricComparison
     from sim.physics.host_profile import HostProfile
     from sim.worlds import Say, World
@@ -231,9 +231,20 @@ def _shows(variant: Variant, small: Story, real: Sequence[Outcome]) -> bool:
     """Whether a story has what a control breaks."""
     if variant == "fluid_quota":
         return any(metric.name == "throttled_s" and metric.value > 0 for run in real for metric in run.metrics)
+    if variant == "no_reclaim":
+        return any(_is_too_small_for_its_files(container, real) for container in small.containers)
     if variant == "wrong_weights":
         return len({container.cpu_shares for container in small.containers}) > 1
     return any(metric.name == "oom_kill_count" and metric.value > 0 for run in real for metric in run.metrics)
+
+
+def _is_too_small_for_its_files(container: Container, real: Sequence[Outcome]) -> bool:
+    """Whether more lay on a container's volume than its memory has room for, so that page cache had to give way."""
+    if container.volume is None or container.memory_bytes_limit is None:
+        return False
+    wanted = ("disk_bytes_max", container.name)
+    lay = (one.value for run in real for one in run.metrics if (one.name, one.container) == wanted)
+    return max(lay, default=0.0) > container.memory_bytes_limit
 
 
 def _band_run(run: Outcome) -> BandRun:

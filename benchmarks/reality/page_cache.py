@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from live.bench import docker_bench
-from live.errors import LiveError
+from live.errors import EngineRefused, LiveError
 from live.host_bench import HOST, MIB, Collected, bench_story
 from scenarios.errors import BadValueError
 from scenarios.story import Container, Volume
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 PAUSE_S = 0.5
 FOREVER_S = 1e9
 MEMORY_BYTES_MIN = 16 * MIB
-HEADINGS = ("stage", "took, real", "model", "charged, real", "model", "page cache, real", "model")
+HEADINGS = ("stage", "took, real", "model", "charged MiB, real", "model", "page cache, real", "model")
 
 
 def course(memory_bytes: int) -> list[Work]:
@@ -62,12 +62,15 @@ def played(
     def script() -> Generator[simpy.Event, Any, list[tuple[float, Sample]]]:
         volume = Volume("page-cache", "/disk")
         spec = Container("a", HOST, None, memory_bytes, memory_bytes, 1024, None, 16, 2.0, volume=volume)
-        assert isinstance((yield machine.start(spec)), Started), "the container does not start"
+        started = yield machine.start(spec)
+        if not isinstance(started, Started):
+            raise EngineRefused("start a container", str(started))
         seen: list[tuple[float, Sample]] = []
         for index, work in enumerate(course(memory_bytes)):
             yield env.timeout(PAUSE_S)
             outcome = yield machine.submit("a", Program("filing", (Step(index, None, 0.0, (work,)),), FOREVER_S))
-            assert isinstance(outcome, Finished), f"stage {index} ended with {outcome}"
+            if not isinstance(outcome, Finished):
+                raise EngineRefused("run a program in a container", str(outcome))
             seen.append((collected.steps[-1].latency_s, (yield machine.sample("a"))))
         yield machine.stop("a")
         return seen

@@ -49,8 +49,8 @@ def _files_bytes(path: str) -> int:
     for name in os.listdir(path):  # noqa: PTH208 - pathlib is too heavy for the container.
         try:
             size_bytes = os.stat(f"{path}/{name}").st_size  # noqa: PTH116 - pathlib is too heavy for the container.
-        except FileNotFoundError:
-            # Its agent has just erased it.
+        except OSError:
+            # Its agent has just erased it; whatever else is wrong with it, its agent will say.
             continue
         total_bytes += -(-size_bytes // _PAGE_BYTES) * _PAGE_BYTES
     return total_bytes

@@ -242,12 +242,12 @@ class Lifecycle:
         self._life.die("killed", SIGKILL_EXIT)
 
     def limit(self, cpus_limit: float | None, memory_bytes_limit: int | None) -> Limited | Refused:
-        """Change limits, for this life and the next; cgroup v1 refuses a memory limit that is below what is used."""
+        """Change limits, for this life and the next; cgroup v1 refuses a memory limit below what nothing frees."""
         assert self._life is not None
         around = self._around
         if memory_bytes_limit is not None and around.profile.cgroup_version == 1:
             wanted = around.memory_limit(memory_bytes_limit)
-            if wanted is not None and self._life.memory.used_bytes > wanted:
+            if wanted is not None and self._life.memory.kept_bytes > wanted:
                 return Refused(self.name, "memory.limit_in_bytes: device or resource busy")
         if cpus_limit is not None:
             self._cpus_limit = cpus_limit

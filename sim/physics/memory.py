@@ -27,12 +27,18 @@ PROBE = "!probe"
 class ContainerMemory:
     """The memory of one container, by process; `INIT` is PID 1."""
 
-    __slots__ = ("_adjustments", "_cache", "_limit", "_peak", "_resident", "files_bytes", "kills_count")
+    __slots__ = ("_adjustments", "_cache", "_limit", "_peak", "_resident", "files_bytes", "gives_way", "kills_count")
 
-    def __init__(self, memory_bytes_limit: int | None, cache: PageCache | None = None) -> None:
-        """Be empty, under a limit or (None) under none; `cache` is there where there is a volume."""
+    def __init__(
+        self, memory_bytes_limit: int | None, cache: PageCache | None = None, *, gives_way: bool = True
+    ) -> None:
+        """Be empty, under a limit or (None) under none; `cache` is there where there is a volume.
+
+        Page cache that never `gives_way` is broken physics, a negative control.
+        """
         self._limit = memory_bytes_limit
         self._cache = cache
+        self.gives_way = gives_way
         self._resident: dict[str, int] = {}
         self._adjustments: dict[str, float] = {}
         self._peak = 0
@@ -42,7 +48,7 @@ class ContainerMemory:
     @property
     def used_bytes(self) -> int:
         """What is charged now."""
-        return self._kept_bytes + (0 if self._cache is None else self._cache.used_bytes)
+        return self.kept_bytes + (0 if self._cache is None else self._cache.used_bytes)
 
     @property
     def working_set_bytes(self) -> int:
@@ -50,7 +56,7 @@ class ContainerMemory:
         return self.used_bytes - (0 if self._cache is None else self._cache.inactive_bytes)
 
     @property
-    def _kept_bytes(self) -> int:
+    def kept_bytes(self) -> int:
         """What no reclaim frees."""
         return sum(self._resident.values()) + self.files_bytes
 
@@ -117,7 +123,8 @@ class ContainerMemory:
         if self._limit is None or self._cache is None or self.used_bytes + memory_bytes <= self._limit:
             return
         self._peak = max(self._peak, self._limit)
-        self._cache.shrink(self.used_bytes + memory_bytes - self._limit)
+        if self.gives_way:
+            self._cache.shrink(self.used_bytes + memory_bytes - self._limit)
 
     def _make_room(self, memory_bytes: int, asking: str | None) -> list[str]:
         self._reclaim(memory_bytes)

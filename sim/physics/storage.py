@@ -88,6 +88,7 @@ class VolumeStorage:
         self._memory = memory
         self._disk: SimulatedDisk = around.disk
         self._profile = around.profile
+        self._through_s = 0.0
 
     @property
     def used_bytes(self) -> int:
@@ -96,8 +97,8 @@ class VolumeStorage:
 
     @property
     def room_s(self) -> float:
-        """When the room that was made last is really there: a dirty page has to be written back first."""
-        return self._cache.room_s
+        """When the room that was made last is really there, and what found none has gone through to the disk."""
+        return max(self._cache.room_s, self._through_s)
 
     def append_cpu_s(self, size_bytes: int) -> float:
         """What writing so much costs."""
@@ -114,7 +115,10 @@ class VolumeStorage:
             charged_bytes = part_bytes + int(part_bytes * RECORD_RATIO)
             fitting_bytes = self._memory.admit(charged_bytes)
             is_whole = fitting_bytes == charged_bytes
-            self._cache.write(key, part_bytes if is_whole else int(fitting_bytes / (1 + RECORD_RATIO)))
+            kept_bytes = part_bytes if is_whole else int(fitting_bytes / (1 + RECORD_RATIO))
+            self._cache.write(key, kept_bytes)
+            if kept_bytes < part_bytes:
+                self._through_s = self._disk.write(part_bytes - kept_bytes)
         return size_bytes, []
 
     def file_bytes(self, agent: str) -> int:
@@ -158,7 +162,7 @@ def storage_of(
     volume = around.volume(spec)
     if volume is not None:
         cache = PageCache(volume, around.disk)
-        memory = ContainerMemory(memory_bytes_limit, cache)
+        memory = ContainerMemory(memory_bytes_limit, cache, gives_way=around.variant != "no_reclaim")
         return memory, VolumeStorage(volume, cache, memory, around)
     memory = ContainerMemory(memory_bytes_limit)
     return memory, TmpfsStorage(spec.tmpfs[0].bytes_limit, memory, around.profile) if spec.tmpfs else None

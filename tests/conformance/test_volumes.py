@@ -12,6 +12,7 @@ from sim.machine import (
     Erase,
     Finished,
     Hold,
+    Limited,
     ProcessKilled,
     Read,
     Release,
@@ -19,6 +20,8 @@ from sim.machine import (
     Sample,
     Sleep,
     Started,
+    Stopped,
+    Struck,
     Write,
 )
 from tests.conformance.bench import ALWAYS, MIB, container, program
@@ -152,3 +155,55 @@ def test_who_reads_nothing_finishes(bench: Bench) -> None:
         return [first, (yield bench.machine.submit("b", program(Read(MIB))))]
 
     assert all(isinstance(outcome, Finished) for outcome in bench.play(script))
+
+
+def test_a_memory_limit_can_be_lowered_to_where_page_cache_gives_way(bench: Bench) -> None:
+    """What is on the disk as well is no hindrance: it goes, and nobody is killed."""
+
+    def script() -> Generator[simpy.Event, Any, tuple[object, Sample]]:
+        yield bench.machine.start(container(memory_mib=128, volume=VOLUME))
+        yield bench.machine.submit("a", program(Write(80 * MIB)))
+        limited = yield bench.machine.limit("a", cpus_limit=None, memory_bytes_limit=64 * MIB)
+        sample = yield bench.machine.sample("a")
+        assert isinstance(sample, Sample)
+        return limited, sample
+
+    limited, sample = bench.play(script)
+    assert isinstance(limited, Limited)
+    assert 64.0 == pytest.approx(mib(sample.memory_raw_bytes), abs=SLACK_MIB)
+    assert 80.0 == pytest.approx(mib(sample.disk_bytes), abs=0.1)
+    assert [] == bench.told(ProcessKilled)
+
+
+def test_a_volume_is_there_for_the_next_container_of_the_name(bench: Bench) -> None:
+    """Stopped, removed and started again within a run, a container finds the files of its agents."""
+
+    def script() -> Generator[simpy.Event, Any, Sample]:
+        yield bench.machine.start(container(volume=VOLUME))
+        yield bench.machine.submit("a", program(Write(8 * MIB)))
+        assert isinstance((yield bench.machine.stop("a")), Stopped)
+        yield bench.machine.start(container(volume=VOLUME))
+        sample = yield bench.machine.sample("a")
+        assert isinstance(sample, Sample)
+        return sample
+
+    assert 8.0 == pytest.approx(mib(bench.play(script).disk_bytes), abs=0.1)
+
+
+@pytest.mark.parametrize("process", ["own", "main"])
+def test_each_agent_has_a_file_of_its_own(bench: Bench, process: str) -> None:
+    """Two agents write on one volume; one of them is killed, and the other erases nothing of its."""
+
+    def script() -> Generator[simpy.Event, Any, list[Sample]]:
+        yield bench.machine.start(container(volume=VOLUME))
+        yield bench.machine.submit("a", program(Write(8 * MIB), agent="w/0", process=process))
+        yield bench.machine.submit("a", program(Write(4 * MIB), agent="w/1", process=process))
+        assert isinstance((yield bench.machine.kill_agent("a", "w/0")), Struck)
+        yield from bench.hear(ProcessKilled)
+        samples: list[Sample] = []
+        for agent in ("w/1", "w/0"):
+            yield bench.machine.submit("a", program(Erase(), agent=agent, index=1, process=process))
+            samples.append((yield bench.machine.sample("a")))
+        return samples
+
+    assert [8.0, 0.0] == [pytest.approx(mib(one.disk_bytes), abs=0.1) for one in bench.play(script)]

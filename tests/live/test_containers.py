@@ -189,9 +189,9 @@ def test_a_volume_is_made_for_the_run_and_mounted_twice() -> None:
             "Source": "tonnage-run-data",
             "Type": "volume",
             "ReadOnly": False,
-            "VolumeOptions": {"Labels": run.as_labels()},
+            "VolumeOptions": {"Labels": run.as_labels()} | no_copy,
         }
-        for place in (VOLUME_HOME, "/var/data")
+        for place, no_copy in ((VOLUME_HOME, {}), ("/var/data", {"NoCopy": True}))
     ]
 
 

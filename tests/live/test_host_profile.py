@@ -35,6 +35,13 @@ PLAUSIBLE = {
     "notice_s_mean": (1e-6, 0.05),
     "oom_kill_cpu_s": (0.0, 0.1),
     "respawn_s_mean": (1e-5, 0.5),
+    "append_s_per_byte": (1e-11, 1e-8),
+    "read_s_per_byte": (1e-11, 1e-8),
+    "drop_s_per_byte": (1e-13, 1e-8),
+    "fetch_s_per_byte": (0.0, 1e-8),
+    "disk_read_s_per_byte": (1e-12, 1e-6),
+    "disk_write_s_per_byte": (1e-12, 1e-6),
+    "disk_free_s_per_byte": (0.0, 1e-6),
 }
 
 

@@ -378,6 +378,27 @@ LIFE = [
         ],
     ),
     (
+        "mem_limit: 1g}\nagents:\n  worker:\n    container: box\n    count: 4\n    think: 300ms\n    steps: [",
+        (
+            "mem_limit: 64m, volumes: ['data:/data']}\nagents:\n  worker:\n    container: box\n    count: 1\n"
+            "    think: 300ms\n    steps: [{write: 1m}, {read: 100m}, "
+        ),
+        [
+            (
+                "containers.box: its agents read 100m of files again and again and mem_limit leaves about 58.61m for "
+                "page cache: most of it comes from the disk each time."
+            ),
+        ],
+    ),
+    (
+        "mem_limit: 1g}\nagents:\n  worker:\n    container: box\n    count: 4\n    think: 300ms\n    steps: [",
+        (
+            "mem_limit: 64m, volumes: ['data:/data']}\nagents:\n  worker:\n    container: box\n    count: 1\n"
+            "    think: 300ms\n    steps: [{write: 1m}, {read: 100m}, erase, "
+        ),
+        [],
+    ),
+    (
         "mem_limit: 1g}",
         (
             "mem_limit: 1g, volumes: ['data:/data']}\ngoals:\n  a: {metric: disk_bytes_max, max: 3g}\n"

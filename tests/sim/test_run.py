@@ -122,6 +122,13 @@ def test_broken_physics_shows(variant: str, name: str, told: str) -> None:
     assert abs(wrong / right - 1) > 1 / 3
 
 
+def test_page_cache_that_never_gives_way_kills() -> None:
+    """What agents hold finds no room beside what they wrote."""
+    right, wrong = (simulate(story("page-cache"), profile=PROFILE, variant=one) for one in ("kernel", "no_reclaim"))
+
+    assert 0 == metric(right, "oom_kill_count", "working") < metric(wrong, "oom_kill_count", "working")
+
+
 def test_other_load_slows_a_story_down() -> None:
     """A core taken by somebody else leaves less for two containers that want both."""
     one = load("cpu-weights").story

@@ -27,7 +27,13 @@ if TYPE_CHECKING:
 
 PROFILE = load_profile(None)
 # As short as the stories can be and still show what they are about; the ecology is shrunk ten times in time.
-DURATIONS = {"cpu-quota-bursts": "15s", "memory-oom": "20s", "cpu-weights": "10s", "agent-ecology": "100s"}
+DURATIONS = {
+    "cpu-quota-bursts": "15s",
+    "memory-oom": "20s",
+    "cpu-weights": "10s",
+    "agent-ecology": "100s",
+    "page-cache": "15s",
+}
 # It ends by itself after three windows of 12 s.
 CALIBRATING = "calibration-converges"
 
@@ -112,7 +118,12 @@ def test_model_agrees_with_itself(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "control"),
-    [("cpu-quota-bursts", "fluid_quota"), ("memory-oom", "no_oom"), ("cpu-weights", "wrong_weights")],
+    [
+        ("cpu-quota-bursts", "fluid_quota"),
+        ("memory-oom", "no_oom"),
+        ("page-cache", "no_reclaim"),
+        ("cpu-weights", "wrong_weights"),
+    ],
 )
 def test_broken_physics_is_caught(name: str, control: str, tmp_path: Path) -> None:
     """Each control is run where the story can show it, and the comparison does not agree with it."""

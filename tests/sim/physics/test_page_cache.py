@@ -92,7 +92,8 @@ def test_more_of_an_active_piece_is_active(cache: PageCache) -> None:
     """Whether it is written or fetched."""
     cache.write(FIRST, 4096)
     fetched(cache, SECOND, times=2)
-    cache.read(FIRST, 0)
+    for _ in range(2):
+        cache.read(FIRST, 0)
     cache.read(FIRST, 8192)
     cache.write(FIRST, 4096)
 
@@ -183,17 +184,91 @@ def test_active_pages_are_spared_while_inactive_ones_are_no_fewer(cache: PageCac
 
 
 def test_the_oldest_active_pages_become_inactive_while_there_are_more_of_them(cache: PageCache) -> None:
-    """One of three is enough here; it stands behind what was inactive before, which goes first."""
+    """In the proportion of the lists: half a MiB of one inactive MiB goes, and of three active ones a half owes 1.5."""
     fetched(cache, FIRST, SECOND, THIRD, times=2)
     cache.read(FOURTH, MIB)
-    cache.shrink(4096)
-    assert (2 * MIB - 4096, 2 * MIB, 0) == sizes(cache)
-    assert [MIB, MIB, MIB, MIB - 4096] == there(cache, FIRST, SECOND, THIRD, FOURTH)
+    cache.shrink(MIB // 2)
+    assert (MIB + MIB // 2, 2 * MIB, 0) == sizes(cache)
+    assert [MIB, MIB, MIB, MIB // 2] == there(cache, FIRST, SECOND, THIRD, FOURTH)
 
-    # Now there are fewer inactive ones, and the second becomes one of them.
+    # A third of 1.5 inactive MiB goes, and a third of two active ones, with the half that is still owed, makes one.
+    cache.shrink(MIB // 2)
+    assert (2 * MIB, MIB, 0) == sizes(cache)
+    assert [MIB, MIB, MIB, 0] == there(cache, FIRST, SECOND, THIRD, FOURTH)
+
     cache.shrink(MIB)
-    assert (2 * MIB - 4096, MIB, 0) == sizes(cache)
-    assert [MIB - 4096, MIB, MIB, 0] == there(cache, FIRST, SECOND, THIRD, FOURTH)
+    assert [0, MIB, MIB] == there(cache, FIRST, SECOND, THIRD)
+    assert (MIB, MIB, 0) == sizes(cache)
+
+
+def test_of_many_gibibytes_fewer_need_be_inactive(cache: PageCache) -> None:
+    """Of five it is one part to seven: the root of fifty."""
+    keys = [("w/0", number) for number in range(5300)]
+    fetched(cache, *keys[:4600], times=2)
+    fetched(cache, *keys[4600:])
+    cache.shrink(42 * MIB)
+    assert (658 * MIB, 4600 * MIB) == sizes(cache)[:2]
+
+    # With less than a seventh of them inactive, active ones are no longer spared: seven for each that goes.
+    cache.shrink(2 * MIB)
+    assert (656 + 7) * MIB == cache.inactive_bytes
+
+
+# Pages that come back.
+
+
+def test_what_comes_back_soon_is_active(cache: PageCache) -> None:
+    """One MiB went since it did, its own, and two are active; the older active ones give way for it."""
+    fetched(cache, FIRST, SECOND, times=2)
+    fetched(cache, THIRD, FOURTH)
+    cache.shrink(MIB)
+    fetched(cache, THIRD)
+    assert (MIB, 3 * MIB, 0) == sizes(cache)
+
+    # Half of what is inactive goes, and half of what is active becomes so, as far as whole pieces go.
+    cache.shrink(MIB // 2)
+    assert (MIB + MIB // 2, 2 * MIB, 0) == sizes(cache)
+    fetched(cache, FIRST, times=2)
+    assert 3 * MIB == cache.active_bytes
+
+
+def test_what_comes_back_late_is_inactive(cache: PageCache) -> None:
+    """More went since it did than is active, so that it could not have stayed anyhow."""
+    fetched(cache, FIRST, times=2)
+    fetched(cache, SECOND, THIRD, FOURTH)
+    cache.shrink(2 * MIB)
+    fetched(cache, SECOND)
+    assert (2 * MIB, MIB, 0) == sizes(cache)
+
+    # The third went later, and one MiB is just as much as is active.
+    fetched(cache, THIRD)
+    assert (2 * MIB, 2 * MIB, 0) == sizes(cache)
+
+
+def test_what_came_back_is_forgotten_with_its_file(cache: PageCache) -> None:
+    """A new file of the same name has no page that was there before."""
+    cache.read(OTHER, MIB)
+    fetched(cache, SECOND, times=2)
+    cache.shrink(MIB)
+    cache.drop("w/1")
+    cache.read(OTHER, MIB)
+    assert (MIB, MIB, 0) == sizes(cache)
+
+
+def test_what_fitted_once_loses_its_hold_when_it_has_grown(cache: PageCache) -> None:
+    """A file that is read from its beginning again and again grows beyond its room: in the end hardly any stays."""
+    room_bytes, fetched_bytes = 8 * MIB, []
+    for count in [*range(1, 13), *[12] * 20]:
+        fetched_bytes.append(0)
+        for number in range(count):
+            key = ("w/0", number)
+            missing_bytes = cache.missing_bytes(key, MIB)
+            cache.shrink(max(0, cache.used_bytes + missing_bytes - room_bytes))
+            cache.read(key, missing_bytes)
+            fetched_bytes[-1] += missing_bytes
+
+    assert [MIB] * 8 == fetched_bytes[:8]
+    assert all(size_bytes > 10 * MIB for size_bytes in fetched_bytes[-10:])
 
 
 def test_with_active_pages_alone_the_oldest_gives_way(cache: PageCache) -> None:
@@ -283,13 +358,13 @@ def test_old_pages_are_clean(env: simpy.Environment, cache: PageCache, disk: Sim
     assert 34.5 == disk.write(MIB)
 
 
-def test_nobody_waits_longer_than_until_a_page_is_old(env: simpy.Environment, cache: PageCache) -> None:
-    """However long the disk's queue is."""
+def test_what_is_under_way_is_clean_when_the_disk_has_it(env: simpy.Environment, cache: PageCache) -> None:
+    """However old it is by then."""
     cache.write(FIRST, MIB)
     env.run(until=32.0)
     cache.shrink(MIB)
 
-    assert 32.5 == cache.room_s
+    assert 33.0 == cache.room_s
 
 
 def test_a_dirty_page_ages_from_its_first_write_and_a_clean_one_anew(env: simpy.Environment, cache: PageCache) -> None:
@@ -307,16 +382,23 @@ def test_a_dirty_page_ages_from_its_first_write_and_a_clean_one_anew(env: simpy.
     assert [0, 12_288, 0] == [clean, dirty, cache.dirty_bytes("w/0")]
 
 
-def test_what_is_written_to_while_it_is_written_back_is_dirty_again(env: simpy.Environment, cache: PageCache) -> None:
-    """The disk has the older bytes, so whoever needs the room waits for the disk once more."""
+def test_what_becomes_dirty_while_there_is_writing_back_is_written_back_too(
+    env: simpy.Environment, cache: PageCache, disk: SimulatedDisk
+) -> None:
+    """Behind what is under way, another piece or more of the same; once the disk is done, a new one is dirty again."""
     cache.write(FIRST, MIB // 2)
     cache.shrink(4096)
-    cache.write(FIRST, 4096)
-    env.run(until=10.0)
-    assert MIB // 2 == cache.dirty_bytes("w/0")
+    cache.write(FIRST, MIB // 4)
+    cache.write(SECOND, MIB)
+    env.run(until=1.0)
+    assert MIB == cache.dirty_bytes("w/0")
 
-    cache.shrink(4096)
-    assert 10.5 == cache.room_s
+    env.run(until=1.75)
+    assert 0 == cache.dirty_bytes("w/0")
+    cache.write(THIRD, MIB)
+    env.run(until=10.0)
+    assert MIB == cache.dirty_bytes("w/0")
+    assert 11.0 == disk.write(MIB)
 
 
 # Files that go, and lives that end.
