@@ -225,7 +225,8 @@ def _places(spec: Container, run: RunLabels, network: str) -> dict[str, Any]:
     if spec.volume is not None:
         name = f"tonnage-{run.run}-{spec.volume.name}"
         # An empty volume takes its owner from what the image has at the place where it is mounted, so once where the
-        # worker's image has a directory of nobody's, and once where the story wants it.
+        # worker's image has a directory of nobody's, and once where the story wants it, where nothing of the image is
+        # copied into it.
         told["mounts"] = [
             _mount(Mount(name, place, read_only=False), run, no_copy=place != VOLUME_HOME)
             for place in dict.fromkeys((VOLUME_HOME, spec.volume.path))

@@ -1,7 +1,7 @@
 """A host's disk: one queue, in which every read and every write-back waits for those before it.
 
 Formula: a request of n bytes takes n times the measured seconds per byte, after whatever is under way. What a request
-costs beside its bytes is in the constants, which were measured with requests of a megabyte.
+costs beside its bytes is in the constants, which were measured with files of 96 MiB.
 Known to be wrong: a real disk serves several requests at once and prefers reads; it has a rate limit of its own where
 a provider sets one.
 """

@@ -27,7 +27,7 @@ PROBE = "!probe"
 class ContainerMemory:
     """The memory of one container, by process; `INIT` is PID 1."""
 
-    __slots__ = ("_adjustments", "_cache", "_limit", "_peak", "_resident", "files_bytes", "gives_way", "kills_count")
+    __slots__ = ("_adjustments", "_cache", "_gives_way", "_limit", "_peak", "_resident", "files_bytes", "kills_count")
 
     def __init__(
         self, memory_bytes_limit: int | None, cache: PageCache | None = None, *, gives_way: bool = True
@@ -38,7 +38,7 @@ class ContainerMemory:
         """
         self._limit = memory_bytes_limit
         self._cache = cache
-        self.gives_way = gives_way
+        self._gives_way = gives_way
         self._resident: dict[str, int] = {}
         self._adjustments: dict[str, float] = {}
         self._peak = 0
@@ -123,7 +123,7 @@ class ContainerMemory:
         if self._limit is None or self._cache is None or self.used_bytes + memory_bytes <= self._limit:
             return
         self._peak = max(self._peak, self._limit)
-        if self.gives_way:
+        if self._gives_way:
             self._cache.shrink(self.used_bytes + memory_bytes - self._limit)
 
     def _make_room(self, memory_bytes: int, asking: str | None) -> list[str]:

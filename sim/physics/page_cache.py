@@ -2,9 +2,10 @@
 
 Rule: pages are on two lists, oldest first. What is written or read for the first time is inactive; what is read once
 more is active. Where the memory limit is met, the oldest inactive pages go. Meanwhile the oldest active ones become
-inactive, in the proportion of the lists, where there are more of these (from a gibibyte on, more than the root of ten
-times the gibibytes as many) or where pages just came back soon. A page comes back soon if no more bytes went since it
-did than are active: it is made active at once.
+inactive, in the proportion of the lists, where there are too many of these or where pages just came back soon. Too many
+are more than the inactive ones, and from a gibibyte on more than the root of ten times the gibibytes as many. A page
+that is fetched again came back soon if since it went no more bytes went, or became active, than are active now; it is
+made active at once.
 A clean page goes at once. A dirty one must be written back, and then all dirty ones are, in the order in which they
 would go, with those that become dirty until that is done; who asked for room waits until those that go are clean. No
 reclaim kills: only what is no page cache can be too much (`sim/physics/memory.py`). Each written page has a record of
@@ -94,7 +95,7 @@ class PageCache:
         # The age of the cache in bytes that went or became active, and what it was when a piece went.
         self._age_bytes = 0
         self._gone_at_bytes: dict[Key, int] = {}
-        # Whether a piece came back soon since room was made last, and what active pages still owe to that.
+        # Whether a piece came back soon since room was made last, and how many active pages are still to give way.
         self._is_renewed = False
         self._owed_bytes = 0.0
         # When all is written back that the disk was asked for.
@@ -135,6 +136,8 @@ class PageCache:
 
     def write(self, key: Key, size_bytes: int) -> None:
         """Have so much more of a piece in memory, and dirty; there must be room for it."""
+        if not size_bytes:
+            return
         piece = self._grown(key, size_bytes, size_bytes)
         if piece.clean_from_s() <= self._disk.now:
             piece.dirty_s = self._disk.now
@@ -154,7 +157,7 @@ class PageCache:
             return
         piece = self._piece(key)
         if piece is None:
-            # An earlier life left all of it in memory.
+            # An earlier life left all of it in memory, or there was no room for a page of it.
             return
         if piece.is_referenced and key in self._inactive.pieces:
             self._activate(key)
@@ -164,6 +167,8 @@ class PageCache:
 
     def shrink(self, size_bytes: int) -> None:
         """Give up so much of what is charged, or all there is; `room_s` says when that is really free."""
+        if size_bytes <= 0:
+            return
         until_bytes = max(0, self.used_bytes - size_bytes)
         is_renewed, self._is_renewed = self._is_renewed, False
         while self.used_bytes > until_bytes:
@@ -176,11 +181,13 @@ class PageCache:
                     self._write_back()
                 self.room_s = max(self.room_s, piece.clean_s)
             gone_bytes = min(piece.size_bytes, self.used_bytes - until_bytes)
-            if is_renewed or self._has_few_inactive():
+            gives_active = is_renewed or self._has_few_inactive()
+            if gives_active:
                 self._owed_bytes += gone_bytes * self.active_bytes / self.inactive_bytes
             self._take(self._inactive, key, gone_bytes)
             self._remember(key, gone_bytes)
-            self._pay_owed()
+            if gives_active:
+                self._pay_owed()
 
     def drop(self, agent: str) -> None:
         """Forget an agent's file, which is no more."""
@@ -235,13 +242,15 @@ class PageCache:
         return self.inactive_bytes * (math.isqrt(10 * gib) or 1) < self.active_bytes
 
     def _remember(self, key: Key, gone_bytes: int) -> None:
-        """Note when a piece, or a part of it, went; those that went too long ago to come back soon are forgotten."""
-        self._gone_at_bytes.pop(key, None)
-        self._gone_at_bytes[key] = self._age_bytes
+        """Note when a piece, or its first part, went; those that went too long ago to come back soon are forgotten."""
+        self._gone_at_bytes.setdefault(key, self._age_bytes)
         self._age_bytes += gone_bytes
-        # No more can be active than there is.
-        while self._age_bytes - next(iter(self._gone_at_bytes.values())) > self.used_bytes + gone_bytes:
-            del self._gone_at_bytes[next(iter(self._gone_at_bytes))]
+        # No more can be active than there is, unless what processes hold gives way to page cache again.
+        while self._gone_at_bytes:
+            first = next(iter(self._gone_at_bytes))
+            if self._age_bytes - self._gone_at_bytes[first] <= self.used_bytes + gone_bytes:
+                return
+            del self._gone_at_bytes[first]
 
     def _pay_owed(self) -> None:
         """Make as many of the oldest active pieces inactive as was owed."""

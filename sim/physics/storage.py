@@ -130,7 +130,11 @@ class VolumeStorage:
         fetched_bytes = 0
         for key, part_bytes in _pieces(agent, start_bytes, end_bytes):
             missing_bytes = self._cache.missing_bytes(key, part_bytes)
-            self._cache.read(key, self._memory.admit(missing_bytes))
+            kept_bytes = self._memory.admit(missing_bytes)
+            # The oldest page may be another of the same piece, which is then to be fetched as well.
+            while (more_bytes := self._cache.missing_bytes(key, part_bytes)) > missing_bytes:
+                missing_bytes, kept_bytes = more_bytes, self._memory.admit(more_bytes)
+            self._cache.read(key, kept_bytes)
             fetched_bytes += missing_bytes
         cpu_s = (end_bytes - start_bytes) * self._profile.read_s_per_byte
         ready_s = max(self._disk.read(fetched_bytes), self._cache.room_s) if fetched_bytes else 0.0

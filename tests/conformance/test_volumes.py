@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 VOLUME = told.Volume("data", "/data")
 # What the kernel keeps free of a limit, what it charges in batches, and pages of the programs themselves.
 SLACK_MIB = 2.5
+# Counters of the lists are exact to a batch of pages on each core, which is what the tolerances of 1 MiB are for.
 
 
 def mib(size_bytes: int) -> float:
@@ -71,7 +72,7 @@ def test_what_is_written_is_page_cache_until_it_is_erased(bench: Bench) -> None:
     before, *samples = lived(bench, 128, [Write(24 * MIB), Write(8 * MIB), Erase(), Erase()])
     written_mib = (24.0, 32.0, 0.0, 0.0)
     assert [pytest.approx(size_mib, abs=0.1) for size_mib in written_mib] == [mib(one.disk_bytes) for one in samples]
-    assert [pytest.approx(size_mib, abs=0.3) for size_mib in written_mib] == [
+    assert [pytest.approx(size_mib, abs=1.0) for size_mib in written_mib] == [
         cache_mib(one) - cache_mib(before) for one in samples
     ]
     assert [pytest.approx(0.0254 * size_mib, abs=0.5) for size_mib in written_mib] == [
@@ -82,9 +83,9 @@ def test_what_is_written_is_page_cache_until_it_is_erased(bench: Bench) -> None:
 def test_what_is_read_twice_is_working_set(bench: Bench) -> None:
     """The first reading of what was written leaves it inactive, the second makes it active."""
     before, once, twice = lived(bench, 128, [Write(16 * MIB), Read(16 * MIB), Read(16 * MIB)])[1:]
-    assert cache_mib(before) == pytest.approx(cache_mib(once), abs=0.3)
-    assert 16.0 == pytest.approx(cache_mib(once) - cache_mib(twice), abs=0.5)
-    assert 16.0 == pytest.approx(mib(twice.memory_bytes - once.memory_bytes), abs=0.5)
+    assert cache_mib(before) == pytest.approx(cache_mib(once), abs=1.0)
+    assert 16.0 == pytest.approx(cache_mib(once) - cache_mib(twice), abs=1.0)
+    assert 16.0 == pytest.approx(mib(twice.memory_bytes - once.memory_bytes), abs=1.0)
 
 
 def test_files_larger_than_the_memory_kill_nobody(bench: Bench) -> None:
@@ -130,19 +131,24 @@ def test_a_file_outlives_the_container_and_its_pages_are_nobodys(bench: Bench) -
 
     def script() -> Generator[simpy.Event, Any, list[Sample]]:
         yield bench.machine.start(container(volume=VOLUME, restart=ALWAYS))
-        yield bench.machine.submit("a", program(Write(32 * MIB)))
-        yield bench.machine.crash("a", 1)
+        written = yield bench.machine.submit("a", program(Write(32 * MIB)))
+        assert isinstance(written, Finished), written
+        struck = yield bench.machine.crash("a", 1)
+        assert isinstance(struck, Struck), struck
         yield from bench.hear(Restarted)
         samples: list[Sample] = []
         works: list[Work] = [Sleep(0.0), Read(32 * MIB), Erase()]
         for index, work in enumerate(works):
-            assert isinstance((yield bench.machine.submit("a", program(work, index=index))), Finished)
-            samples.append((yield bench.machine.sample("a")))
+            outcome = yield bench.machine.submit("a", program(work, index=index))
+            assert isinstance(outcome, Finished), outcome
+            sample = yield bench.machine.sample("a")
+            assert isinstance(sample, Sample), sample
+            samples.append(sample)
         return samples
 
     back, read, erased = bench.play(script)
     assert [32.0, 32.0, 0.0] == [pytest.approx(mib(one.disk_bytes), abs=0.1) for one in (back, read, erased)]
-    assert mib(back.memory_raw_bytes) == pytest.approx(mib(read.memory_raw_bytes), abs=1.0)
+    assert mib(back.memory_raw_bytes) == pytest.approx(mib(read.memory_raw_bytes), abs=SLACK_MIB)
 
 
 def test_who_reads_nothing_finishes(bench: Bench) -> None:
@@ -162,7 +168,8 @@ def test_a_memory_limit_can_be_lowered_to_where_page_cache_gives_way(bench: Benc
 
     def script() -> Generator[simpy.Event, Any, tuple[object, Sample]]:
         yield bench.machine.start(container(memory_mib=128, volume=VOLUME))
-        yield bench.machine.submit("a", program(Write(80 * MIB)))
+        # More than fits, so that what is in memory is being written back and can go.
+        yield bench.machine.submit("a", program(Write(160 * MIB)))
         limited = yield bench.machine.limit("a", cpus_limit=None, memory_bytes_limit=64 * MIB)
         sample = yield bench.machine.sample("a")
         assert isinstance(sample, Sample)
@@ -171,7 +178,7 @@ def test_a_memory_limit_can_be_lowered_to_where_page_cache_gives_way(bench: Benc
     limited, sample = bench.play(script)
     assert isinstance(limited, Limited)
     assert 64.0 == pytest.approx(mib(sample.memory_raw_bytes), abs=SLACK_MIB)
-    assert 80.0 == pytest.approx(mib(sample.disk_bytes), abs=0.1)
+    assert 160.0 == pytest.approx(mib(sample.disk_bytes), abs=0.1)
     assert [] == bench.told(ProcessKilled)
 
 

@@ -306,7 +306,7 @@ def test_block_records_are_charged_within_the_limit(around: Surroundings, limit:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_whatever_agents_do_with_files_kills_nobody(env: simpy.Environment, around: Surroundings, seed: int) -> None:
-    """And fills the memory at most up to its limit, but for the records of one piece that was read and is written."""
+    """And fills the memory at most up to its limit."""
     draw = random.Random(seed)
     limit = BASE_BYTES + draw.randrange(1, 2048) * 4096
     memory, storage = life(around, limit)
@@ -544,6 +544,20 @@ def test_a_file_of_any_size_is_fetched_whole(env: simpy.Environment, size_mib: i
     bench.later()
 
     assert [float(size_mib)] * 2 == [bench.latency_s(Read(size_mib * MIB)) for _ in range(2)]
+
+
+@pytest.mark.parametrize("half_mib_count", range(1, 40))
+def test_a_file_that_never_fitted_is_fetched_whole_each_time(env: simpy.Environment, half_mib_count: int) -> None:
+    """And one that fits not at all, also where the difference is part of a piece."""
+    bench = Bench(env, 16)
+    size_bytes = half_mib_count * MIB // 2
+    bench.latency_s(Write(size_bytes))
+    bench.later()
+    bench.latency_s(Read(size_bytes))
+    first_s, second_s = (bench.latency_s(Read(size_bytes)) for _ in range(2))
+
+    assert first_s == second_s
+    assert first_s in {0.0, size_bytes / MIB}
 
 
 @pytest.mark.parametrize("size_mib", [16, 25])
