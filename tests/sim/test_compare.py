@@ -351,7 +351,7 @@ def test_the_furthest_metric_comes_with_a_likely_reason() -> None:
     assert furthest is not None
 
     assert (furthest.name, furthest.error_ratio) == ("memory_bytes_mean", 0.5)
-    assert furthest.reason.startswith("likely page cache")
+    assert furthest.reason.startswith("likely an allocator's reserve")
 
 
 def test_other_load_is_the_likely_reason_where_it_explains_the_error() -> None:

@@ -49,7 +49,7 @@ HARNESS = Harness(lag_s_p99=0.0004, other_load_cores=0.02, steal_ratio=0.0)
 
 FIGURES = "median error 3.6 %, 90th percentile 12.0 %, 3 of 4 equivalent, 1 undecided"
 
-REASON = "likely the kernel reclaimed page cache first, where the model kills at once"
+REASON = "likely the programs' own page cache gave way first, where the model kills at once"
 
 EXPECTED = f"""\
 simulated 4 times in 600 ms · real 3 times in 48.0 s · other load 0.02 cores · lag p99 0.400 ms · comparable
