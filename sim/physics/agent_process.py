@@ -107,7 +107,7 @@ class AgentProcess:
             return
         if self._kept and due_s - self._reported_s >= _REPORT_INTERVAL_S:
             self.report()
-        self._sleep_until(due_s, lambda: _StepUnderWay(self, self._container, step, due_s).begin())
+        self.sleep_until(due_s, lambda: _StepUnderWay(self, self._container, step, due_s).begin())
 
     def _end(self, finished_s: float) -> None:
         program, report = self._program, self._report
@@ -124,27 +124,21 @@ class AgentProcess:
 
     # What a stage needs of its process.
 
-    def _sleep_until(self, at_s: float, then: Callable[[], object]) -> None:
+    def sleep_until(self, at_s: float, then: Callable[[], object]) -> None:
         """Call `then` at a time, late by what a timer is late; at once where the time has passed."""
-        wait_s = at_s - self._container.now
-        if wait_s <= 0:
-            then()
-            return
-        token = self._token
-        self._container.after(
-            wait_s + self._container.profile.wake_s_mean, lambda: then() if token == self._token else None
-        )
-
-    sleep_until = _sleep_until
+        self._wait_until(at_s, self._container.profile.wake_s_mean, then)
 
     def stall_until(self, at_s: float, then: Callable[[], object]) -> None:
-        """Call `then` when a disk is ready, at once where it is."""
+        """Call `then` when a disk is ready, at once where it is; a disk's own wake-up is in its constants."""
+        self._wait_until(at_s, 0.0, then)
+
+    def _wait_until(self, at_s: float, late_s: float, then: Callable[[], object]) -> None:
         wait_s = at_s - self._container.now
         if wait_s <= 0:
             then()
             return
         token = self._token
-        self._container.after(wait_s, lambda: then() if token == self._token else None)
+        self._container.after(wait_s + late_s, lambda: then() if token == self._token else None)
 
     def burn(self, cpu_s: float, threads_count: int, then: Callable[[], object]) -> None:
         """Burn CPU on so many threads; `then` is called when the last is done."""
